@@ -1,0 +1,48 @@
+/**
+ * Everything privileged or outward that the process can do: one union on one page. Effects are performed in order;
+ * address and frame effects are synchronous system calls, lease effects are sent and answered later by an event.
+ */
+
+import type { Ip, Prefix } from '../base/ip.ts';
+import type { LeaseRecord } from '../leader/lease-record.ts';
+
+export type Effect =
+  /** Reads the Lease once; answered by lease.observed or lease.failed. */
+  | { readonly kind: 'lease.read'; readonly attempt: number }
+  | { readonly kind: 'lease.create'; readonly attempt: number; readonly lease: LeaseRecord }
+  /** Compare-and-swap on lease.resourceVersion. */
+  | { readonly kind: 'lease.update'; readonly attempt: number; readonly lease: LeaseRecord }
+  /** RTM_NEWADDR with NLM_F_REPLACE: adds the address or renews its lifetime. */
+  | {
+      readonly kind: 'address.add';
+      readonly ifindex: number;
+      readonly prefix: Prefix;
+      readonly validSeconds: number;
+      readonly scope: 'global' | 'host';
+    }
+  | { readonly kind: 'address.delete'; readonly ifindex: number; readonly prefix: Prefix }
+  | {
+      readonly kind: 'frame.send';
+      readonly ifindex: number;
+      readonly frame: Uint8Array;
+      readonly purpose: 'announce' | 'probe' | 'defend';
+      readonly address: Ip;
+    }
+  /** Listen on the interface for frames about these addresses; an empty list stops listening. */
+  | { readonly kind: 'capture.set'; readonly ifindex: number; readonly addresses: readonly Ip[] }
+  | { readonly kind: 'name.resolve'; readonly name: string }
+  /** A Kubernetes Event about the election Lease; best effort, rate-limited by the performer. */
+  | {
+      readonly kind: 'event.record';
+      readonly type: 'Normal' | 'Warning';
+      readonly reason: string;
+      readonly message: string;
+    }
+  | {
+      readonly kind: 'log';
+      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly msg: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    }
+  /** Everything is withdrawn and released: the process may end. */
+  | { readonly kind: 'exit'; readonly code: number };

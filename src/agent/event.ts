@@ -1,0 +1,43 @@
+/**
+ * Everything that can happen to a node. Time is not in here: `step(state, event, now)` gets it beside the event. Events
+ * are plain data, so a run can be recorded and replayed.
+ */
+
+import type { ErrorCode } from '../base/errors.ts';
+import type { Ip } from '../base/ip.ts';
+import type { ApiFailureKind, LeaseRecord } from '../leader/lease-record.ts';
+import type { KernelChange, KernelSnapshot } from '../protocol/netlink/records.ts';
+
+export type { ApiFailureKind, LeaseRecord };
+
+export type AgentEvent =
+  /** A deadline came due. */
+  | { readonly kind: 'tick' }
+  /** The watch or a read saw the Lease (undefined: it does not exist). */
+  | { readonly kind: 'lease.observed'; readonly lease: LeaseRecord | undefined }
+  /** Our create or update of attempt `attempt` succeeded; `lease` is what the API server stored. */
+  | { readonly kind: 'lease.written'; readonly attempt: number; readonly lease: LeaseRecord }
+  | {
+      readonly kind: 'lease.failed';
+      readonly attempt: number;
+      readonly failure: ApiFailureKind;
+      readonly message: string;
+    }
+  /** The whole kernel state: at start, and again after lost notifications. */
+  | { readonly kind: 'kernel.dumped'; readonly snapshot: KernelSnapshot }
+  | { readonly kind: 'kernel.changed'; readonly change: KernelChange }
+  /** A frame that passed the capture filter: ARP or ICMPv6 about one of our addresses, sent by somebody else. */
+  | { readonly kind: 'frame.received'; readonly ifindex: number; readonly frame: Uint8Array }
+  | { readonly kind: 'name.resolved'; readonly name: string; readonly addresses: readonly Ip[] }
+  | { readonly kind: 'name.failed'; readonly name: string; readonly message: string }
+  /** The kernel refused an address or frame effect. */
+  | {
+      readonly kind: 'effect.failed';
+      readonly effect: 'address.add' | 'address.delete' | 'frame.send' | 'capture.set';
+      readonly ifindex: number;
+      readonly address: string;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
+  /** SIGTERM or SIGINT. */
+  | { readonly kind: 'shutdown' };

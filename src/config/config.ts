@@ -1,0 +1,87 @@
+/**
+ * The effective configuration: what every other room reads. Made only by `parse.ts` from the schema table; immutable, in
+ * base units (milliseconds, octets), with every default already applied. Variables that are accepted but not supported
+ * yet do not appear here: parsing names them in a warning.
+ */
+
+import type { Ip } from '../base/ip.ts';
+
+/** Which families of a DNS name are used: the first answer, one family, or both (kube-vip's `dns_mode`). */
+export type NameFamilies = 'first' | 'ipv4' | 'ipv6' | 'dual';
+
+/** One entry of `address`: a literal IP, or a DNS name resolved at start and refreshed. */
+export type VipSource =
+  | { readonly kind: 'ip'; readonly ip: Ip; readonly prefixLength: number }
+  | {
+      readonly kind: 'name';
+      readonly name: string;
+      readonly families: NameFamilies;
+      readonly prefixLengths: { readonly ipv4: number; readonly ipv6: number };
+    };
+
+/** What to do when a stranger keeps answering for the VIP. */
+export type ConflictPolicy = 'defend' | 'yield';
+
+export interface ElectionConfig {
+  readonly namespace: string;
+  readonly leaseName: string;
+  /** Lease identity: `vip_nodename`. */
+  readonly identity: string;
+  readonly leaseDurationMs: number;
+  readonly renewDeadlineMs: number;
+  readonly retryPeriodMs: number;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface VipConfig {
+  readonly sources: readonly VipSource[];
+  /** Interface name; undefined = the interface of the default route (IPv4's, else IPv6's). */
+  readonly interfaceName: string | undefined;
+  readonly allowInterfaceNotUp: boolean;
+  /** On `lo`: scope global instead of host. */
+  readonly loopbackGlobalScope: boolean;
+  /** Gratuitous refresh interval while holding (`vip_arpRate`), ms. */
+  readonly refreshIntervalMs: number;
+  /** Kernel lifetime put on a held address, whole seconds (`vip_address_lifetime`, default 3). */
+  readonly lifetimeSeconds: number;
+  /** Wire probes before a claim (`vip_probe_count`, default 3) and their spacing (`vip_probe_interval`, default 40 ms). */
+  readonly probeCount: number;
+  readonly probeIntervalMs: number;
+  /** How long a stranger may answer before `conflictPolicy` applies (`vip_conflict_timeout`, default 30 s), ms. */
+  readonly conflictTimeoutMs: number;
+  readonly conflictPolicy: ConflictPolicy;
+  /** How often DNS names are resolved anew (`vip_dns_refresh`, default 30 s), ms. */
+  readonly nameRefreshMs: number;
+}
+
+export interface ApiConfig {
+  /** `k8s_config_file`: kubeconfig path; default /etc/kubernetes/admin.conf. */
+  readonly kubeconfigPath: string;
+  /** Whether k8s_config_file was set by the user rather than defaulted. */
+  readonly isKubeconfigExplicit: boolean;
+  /** `kubernetes_addr`: endpoint that overrides every other, e.g. https://10.0.0.5:6443. */
+  readonly endpointOverride: string | undefined;
+  /** `port`: the API server's port on this node. */
+  readonly port: number;
+  /** Deadline of one API call (`vip_api_timeout`, default 2 s but never above half of the renew deadline), ms. */
+  readonly timeoutMs: number;
+}
+
+export interface ObserveConfig {
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** `host:port` or `:port` of /metrics; undefined = off. */
+  readonly metricsAddress: string | undefined;
+  /** Port of /healthz, /livez and /readyz (`health_check_port`); 0 = served on the metrics address only. */
+  readonly healthPort: number;
+  /** Status socket: a path, or `@name` for an abstract socket of this network namespace (`vip_status_socket`). */
+  readonly statusSocket: string;
+}
+
+export interface Config {
+  readonly nodeName: string;
+  readonly isControlPlane: boolean;
+  readonly election: ElectionConfig;
+  readonly vip: VipConfig;
+  readonly api: ApiConfig;
+  readonly observe: ObserveConfig;
+}
