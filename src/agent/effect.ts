@@ -9,9 +9,16 @@ import type { LeaseRecord } from '../leader/lease-record.ts';
 export type Effect =
   /** Reads the Lease once; answered by lease.observed or lease.failed. */
   | { readonly kind: 'lease.read'; readonly attempt: number }
-  | { readonly kind: 'lease.create'; readonly attempt: number; readonly lease: LeaseRecord }
-  /** Compare-and-swap on lease.resourceVersion. */
-  | { readonly kind: 'lease.update'; readonly attempt: number; readonly lease: LeaseRecord }
+  /**
+   * Creates the Lease, or compare-and-swaps it on lease.resourceVersion. The performer writes the wall time of sending
+   * into renewTime, and with stamp 'acquire' into acquireTime too.
+   */
+  | {
+      readonly kind: 'lease.create' | 'lease.update';
+      readonly attempt: number;
+      readonly lease: LeaseRecord;
+      readonly stamp: 'acquire' | 'renew';
+    }
   /** RTM_NEWADDR with NLM_F_REPLACE: adds the address or renews its lifetime. */
   | {
       readonly kind: 'address.add';

@@ -13,8 +13,15 @@ export type { ApiFailureKind, LeaseRecord };
 export type AgentEvent =
   /** A deadline came due. */
   | { readonly kind: 'tick' }
-  /** The watch or a read saw the Lease (undefined: it does not exist). */
-  | { readonly kind: 'lease.observed'; readonly lease: LeaseRecord | undefined }
+  /**
+   * The Lease as somebody saw it (undefined: it does not exist). A 'watch' may be behind what we already know; a 'read' is
+   * a consistent GET, answering lease.read, and is believed even where it seems to go back.
+   */
+  | {
+      readonly kind: 'lease.observed';
+      readonly source: 'watch' | 'read';
+      readonly lease: LeaseRecord | undefined;
+    }
   /** Our create or update of attempt `attempt` succeeded; `lease` is what the API server stored. */
   | { readonly kind: 'lease.written'; readonly attempt: number; readonly lease: LeaseRecord }
   | {
@@ -39,5 +46,10 @@ export type AgentEvent =
       readonly code: ErrorCode;
       readonly message: string;
     }
+  /**
+   * The clocks moved apart by this much more than the monotonic clock shows (suspend, a paused virtual machine, or wall
+   * time set): what the kernel's lifetimes and our tenure measured may be too short by it.
+   */
+  | { readonly kind: 'clock.jumped'; readonly byMs: number }
   /** SIGTERM or SIGINT. */
   | { readonly kind: 'shutdown' };
