@@ -18,7 +18,13 @@ export interface ReceivedDatagram {
 export interface Netfd {
   /** socket(2), with SOCK_CLOEXEC | SOCK_NONBLOCK added. Returns the descriptor. */
   socket(domain: number, type: number, protocol: number): number;
+  /**
+   * close(2), after unwatch. Only descriptors that socket() made are closed (else -9, EBADF); those left over at the end
+   * of the process or worker are closed then.
+   */
   close(fd: number): number;
+  /** Gives a descriptor of socket() away to somebody who closes it himself, such as `new net.Socket({ fd })`. */
+  release(fd: number): number;
   /** bind(2) / connect(2) with a raw sockaddr. */
   bind(fd: number, address: Uint8Array): number;
   connect(fd: number, address: Uint8Array): number;
@@ -33,7 +39,11 @@ export interface Netfd {
   send(fd: number, data: Uint8Array, address?: Uint8Array): number;
   /** recvmsg(2) with a buffer of `capacity` octets; a negative errno when nothing is there (-11) or on failure. */
   receive(fd: number, capacity: number): ReceivedDatagram | number;
-  /** Calls `onReadable` on the event loop whenever fd is readable, until unwatch or close. One watch per fd. */
+  /**
+   * Calls `onReadable` on the event loop whenever fd is readable or has an error pending, until unwatch or close; the
+   * reader must receive() until a negative answer, which also takes the error (-100 ENETDOWN, -105 ENOBUFS) off the
+   * socket. One watch per fd (else -17, EEXIST). What the callback throws becomes an uncaughtException.
+   */
   watch(fd: number, onReadable: () => void): number;
   unwatch(fd: number): number;
   /** if_nametoindex(3) / if_indextoname(3). */
