@@ -379,7 +379,7 @@ static napi_value netfd_receive(napi_env env, napi_callback_info info) {
                            .msg_controllen = sizeof control};
   ssize_t received;
   do {
-    received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    received = recvmsg(fd, &message, 0);
   } while (received < 0 && errno == EINTR);
   if (received < 0) return to_int(env, -errno);
 
@@ -387,7 +387,7 @@ static napi_value netfd_receive(napi_env env, napi_callback_info info) {
   napi_create_object(env, &result);
   napi_set_named_property(env, result, "data", to_bytes(env, part.iov_base, received));
   napi_set_named_property(env, result, "from", to_bytes(env, &from, message.msg_namelen));
-  napi_set_named_property(env, result, "flags", to_int(env, message.msg_flags & ~MSG_CMSG_CLOEXEC));
+  napi_set_named_property(env, result, "flags", to_int(env, message.msg_flags));
   napi_set_named_property(env, result, "control", to_bytes(env, &control, message.msg_controllen));
   return result;
 }
