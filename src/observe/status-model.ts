@@ -1,0 +1,194 @@
+/**
+ * What one node says about itself: the value behind `holdfast status`, its `--json`, /readyz and the state metrics. Built
+ * by the runtime from the agent's state whenever somebody asks (nothing is kept up to date for it), rendered and judged
+ * by pure functions elsewhere (status-text.ts, health.ts).
+ *
+ * Ages (`…AgoMs`, `sinceMs`, `leftMs`) are differences on the node's own monotonic clock at the moment of the report;
+ * only `at`, `startedAt` and `moves[].at` are wall time, for people. `undefined` fields are absent in the JSON.
+ * The JSON is an interface: fields are added, never renamed; a change of meaning raises `schema`.
+ */
+
+export const STATUS_SCHEMA = 1;
+
+/** Moves kept in memory, the newest last; older ones are forgotten. */
+export const MOVES_MAX = 64;
+
+export type Role = 'starting' | 'follower' | 'leader' | 'stopping';
+
+export interface StatusReport {
+  readonly schema: number;
+  readonly version: string;
+  /** Lease identity of this node (`vip_nodename`). */
+  readonly node: string;
+  /** RFC 3339, wall clock of this node. */
+  readonly at: string;
+  readonly startedAt: string;
+  readonly uptimeMs: number;
+  readonly role: Role;
+  readonly tenure: TenureStatus;
+  readonly lease: LeaseStatus;
+  readonly api: ApiStatus;
+  /** undefined: the configured interface does not exist (a problem says so), or none is chosen yet. */
+  readonly interface: InterfaceStatus | undefined;
+  readonly addresses: readonly AddressStatus[];
+  /** Oldest first, at most MOVES_MAX. */
+  readonly moves: readonly Move[];
+  readonly problems: readonly Problem[];
+}
+
+/** Whether this node may hold the addresses now, for how long without a further renewal, and by what right or why not. */
+export interface TenureStatus {
+  readonly isHeld: boolean;
+  /** Time until tenure ends unless renewed; 0 when it isn't held. */
+  readonly leftMs: number;
+  /** One clause for people: "renewed 0.8 s ago", "node-b holds the Lease", "no answer from the API". */
+  readonly reason: string;
+}
+
+export interface LeaseStatus {
+  readonly namespace: string;
+  readonly name: string;
+  /** spec.holderIdentity as last observed: '' = released; undefined = no Lease seen (yet). */
+  readonly holder: string | undefined;
+  readonly durationMs: number | undefined;
+  /** spec.leaseTransitions. */
+  readonly transitions: number | undefined;
+  /** As written by the holder's clock; shown, never compared. */
+  readonly renewTime: string | undefined;
+  /** How long ago this node saw the record change. */
+  readonly observedAgoMs: number | undefined;
+  readonly watch: {
+    readonly isSynced: boolean;
+    readonly lastEventAgoMs: number | undefined;
+  };
+}
+
+export interface ApiStatus {
+  /** URL in use, or tried last. */
+  readonly endpoint: string;
+  /** The last call succeeded, or a watch stream is open. */
+  readonly isReachable: boolean;
+  readonly lastSuccessAgoMs: number | undefined;
+  readonly lastFailure: { readonly kind: string; readonly message: string; readonly agoMs: number } | undefined;
+}
+
+export interface InterfaceStatus {
+  readonly name: string;
+  readonly index: number;
+  /** IFF_UP. */
+  readonly isUp: boolean;
+  /** IFF_LOWER_UP. */
+  readonly hasCarrier: boolean;
+  /** vip_allow_interface_not_up: being down is no reason to be unready. */
+  readonly isAllowedDown: boolean;
+  readonly mac: string | undefined;
+}
+
+export type AddressState =
+  /** Not ours to hold now. */
+  | 'idle'
+  /** Asking the wire whether anybody answers (RFC 5227 §2.1.1). */
+  | 'probing'
+  /** Somebody else answers: not claimed, or given up. */
+  | 'conflict'
+  /** Asked of the kernel, not yet reported by it. */
+  | 'claiming'
+  | 'holding'
+  /** Deleted, not yet reported gone. */
+  | 'withdrawing';
+
+export interface AddressStatus {
+  /** `address/length`. */
+  readonly address: string;
+  readonly state: AddressState;
+  /** How long it has been in this state. */
+  readonly sinceMs: number;
+  /** The kernel lifetime put on it at each renewal, whole seconds. */
+  readonly lifetimeSeconds: number;
+  /** Announcements (ARP or NDP frames) sent for it since the process started. */
+  readonly announcements: number;
+  readonly lastAnnouncedAgoMs: number | undefined;
+  /** Whoever else answers, or answered last, for the address. */
+  readonly conflict: { readonly mac: string; readonly sinceMs: number } | undefined;
+}
+
+export type MoveKind =
+  /** This node took the addresses. */
+  | 'gained'
+  /** A restarted process took over addresses that its predecessor left, without removing them. */
+  | 'adopted'
+  /** This node gave them up because it had to. */
+  | 'lost'
+  /** This node gave them up in order (stop, drain). */
+  | 'released'
+  /** Another node is the holder now, as seen from here. */
+  | 'observed';
+
+/** Why a move happened: a closed list; a new cause gets a new word, words are never reused. */
+export type MoveCause = keyof typeof MOVE_CAUSES;
+
+/** Each cause as the end of "… because ". */
+export const MOVE_CAUSES = {
+  'lease-free': 'nobody had held the Lease before',
+  'lease-released': 'the former holder released the Lease',
+  'lease-expired': 'the former holder stopped renewing the Lease',
+  'lease-ours': 'the Lease already named this node',
+  'lease-taken': 'another node took the Lease',
+  'lease-deleted': 'somebody deleted the Lease',
+  'renewal-late': 'the Lease could not be renewed before the renew deadline',
+  'renewal-refused': 'the API server refused the renewal',
+  'clock-jumped': 'the clocks jumped: the machine was suspended or its time was set',
+  'interface-lost': 'the interface went away or down',
+  'carrier-lost': 'the interface lost its carrier',
+  'address-conflict': 'another machine answers for the address',
+  'name-changed': 'the DNS name resolves to other addresses',
+  shutdown: 'the process was told to stop',
+  drain: 'the node was drained',
+  'handed-over': 'the former holder handed the addresses over',
+} as const;
+
+/** Phases of a move that are timed, each in ms from the first sign (for 'gained': the reason to claim was noticed). */
+export type MovePhase = (typeof MOVE_PHASES)[number];
+
+export const MOVE_PHASES = [
+  /** The former holder's silence or the Lease's expiry was noticed. */
+  'noticed',
+  /** A majority of voters agreed. */
+  'majority',
+  /** The compare-and-swap on the Lease succeeded. */
+  'lease',
+  /** No answer to the wire probe. */
+  'wire',
+  /** The kernel reported the address present (gained) or gone (lost, released). */
+  'kernel',
+  /** The first announcement left. */
+  'announced',
+  /** The Lease was released. */
+  'released',
+  /** Everything the move consists of was done. */
+  'total',
+] as const;
+
+export interface Move {
+  /** RFC 3339, wall clock of this node. */
+  readonly at: string;
+  readonly kind: MoveKind;
+  readonly cause: MoveCause;
+  /** Former and new holder, where known; '' = nobody. */
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  readonly timings: Readonly<Partial<Record<MovePhase, number>>>;
+}
+
+/** Something an operator should know now; gone from the list when it is. */
+export interface Problem {
+  /** A code of base/errors.ts. */
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** `moves` with `move` at its end, the oldest dropped beyond MOVES_MAX. */
+export function recordMove(moves: readonly Move[], move: Move): readonly Move[] {
+  return [...moves, move].slice(-MOVES_MAX);
+}
