@@ -107,6 +107,88 @@ export const ERRORS = {
     summary: 'The DNS name of the virtual IP does not resolve.',
     remedy: 'Check {name} with `getent ahosts {name}` on this node, or give `address` as IP.',
   },
+  CONFIG_VALUE_INVALID: {
+    summary: 'A variable, flag or file key has a value of the wrong form or out of range.',
+    remedy: 'Set {name} to {expected}.',
+  },
+  CONFIG_ADDRESS_MISSING: {
+    summary: 'The control plane is enabled, but no virtual IP is given.',
+    remedy: 'Set `address` to the virtual IP, for example address=192.0.2.10 or, dual-stack, address=192.0.2.10,2001:db8::10.',
+  },
+  CONFIG_ADDRESS_INVALID: {
+    summary: 'An entry of `address` is neither an IP address nor a DNS name.',
+    remedy: 'Write {expected} in {name}.',
+  },
+  CONFIG_ADDRESS_UNUSABLE: {
+    summary: 'The virtual IP is of a kind that no machine can own on a network.',
+    remedy: 'Set {name} to an unused unicast address of the network of this node.',
+  },
+  CONFIG_ADDRESS_DUPLICATE: {
+    summary: 'The same virtual IP is given twice.',
+    remedy: 'Name {address} once in {name}.',
+  },
+  CONFIG_SUBNET_INVALID: {
+    summary: 'vip_subnet does not fit the virtual IPs.',
+    remedy: 'Set vip_subnet to {expected}, or leave it out: 32 for IPv4 and 128 for IPv6 are used then.',
+  },
+  CONFIG_LEASE_TIMES: {
+    summary: 'The times of the election do not fit together.',
+    remedy:
+      'Keep vip_leaseduration > vip_renewdeadline > 1.2 x vip_retryperiod and vip_leaseduration >= 3, for example 15, 10, 2 or 5, 3, 1 (seconds).',
+  },
+  CONFIG_NOTHING_TO_DO: {
+    summary: 'With this configuration there is nothing this version could do.',
+    remedy: 'Set {expected}.',
+  },
+  CONFIG_CONFLICT: {
+    summary: 'Two settings exclude each other.',
+    remedy: 'Remove one of {names}.',
+  },
+  CONFIG_FILE_UNREADABLE: {
+    summary: 'The configuration file cannot be read.',
+    remedy: 'Check that {path} exists and is readable here, or remove --config-file (config_file).',
+  },
+  CONFIG_FILE_INVALID: {
+    summary: 'The configuration file is not a mapping in YAML or JSON.',
+    remedy: 'Correct {path} (.yaml, .yml or .json): keys are those of kube-vip or the names of the variables.',
+  },
+  CONFIG_BGP_PEERS_INVALID: {
+    summary: 'bgp_peers cannot be parsed.',
+    remedy:
+      'Write each peer as address:AS[:password[:multihop[:port[:mpbgp[:bfd]]]]], IPv6 addresses in [], peers separated by commas.',
+  },
+  CONFIG_INTERFACE_MISSING: {
+    summary: 'The manifest for kubeadm needs to be told the interface.',
+    remedy: 'Add --interface with the interface whose network the virtual IP belongs to.',
+  },
+  CONFIG_NOT_SUPPORTED: {
+    summary: 'A setting of kube-vip is understood, but this version does not do it yet.',
+    remedy: 'Remove {name}, or keep it for a later version: it has no effect now.',
+  },
+  CONFIG_NAME_MISSPELLED: {
+    summary: 'A name resembles a setting, but is none.',
+    remedy: 'Rename {name} to {nearest}.',
+  },
+  CONFIG_NAME_UNKNOWN: {
+    summary: 'A name looks like a setting, but there is none of that name.',
+    remedy: 'Remove {name}; docs/configuration.md lists every setting.',
+  },
+  CONFIG_DEPRECATED: {
+    summary: 'A setting has a newer spelling.',
+    remedy: 'Use {instead} in place of {name}.',
+  },
+  CONFIG_ASSUMED: {
+    summary: 'A setting is missing and its evident value is used.',
+    remedy: 'Set {expected} to say so.',
+  },
+  CONFIG_VALUE_ADJUSTED: {
+    summary: 'A value is used in another form than it was given.',
+    remedy: 'Set {name} to {expected}.',
+  },
+  CONFIG_OVERRIDDEN: {
+    summary: 'Two sources give different values; the stronger one is used.',
+    remedy: 'Remove {name} from one of the two: flags win over the environment, which wins over the file.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** `remedy` with each `{name}` replaced by the context's value; unknown names are dropped to "?". */

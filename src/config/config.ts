@@ -69,6 +69,8 @@ export interface ApiConfig {
 
 export interface ObserveConfig {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** `log_format`: JSON lines, readable text, or text exactly when stdout is a terminal. */
+  readonly logFormat: 'auto' | 'json' | 'pretty';
   /** `host:port` or `:port` of /metrics; undefined = off. */
   readonly metricsAddress: string | undefined;
   /** Port of /healthz, /livez and /readyz (`health_check_port`); 0 = served on the metrics address only. */
