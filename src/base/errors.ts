@@ -75,6 +75,18 @@ export const ERRORS = {
     summary: 'The kubeconfig cannot be read or is not a kubeconfig.',
     remedy: 'Check {path}: `kubectl --kubeconfig {path} config view` must succeed.',
   },
+  KUBECONFIG_UNSUPPORTED: {
+    summary: 'The kubeconfig asks for something Holdfast does not do.',
+    remedy: 'Give k8s_config_file a kubeconfig without it; in {path}: {what}.',
+  },
+  API_UNTRUSTED: {
+    summary: 'The certificate of the API server does not verify.',
+    remedy: 'Compare certificate-authority in the kubeconfig with the CA that signed the certificate served at {endpoint}.',
+  },
+  API_REQUEST_FAILED: {
+    summary: 'The API server answered with an error.',
+    remedy: 'See the status and message; `kubectl get --raw /readyz?verbose` tells whether the API server is healthy.',
+  },
   API_FORBIDDEN: {
     summary: 'The API server refuses what Holdfast needs.',
     remedy: 'Apply `holdfast manifest rbac`, or use a kubeconfig that may {verb} {resource} in {namespace}.',
