@@ -10,9 +10,6 @@
 
 export const STATUS_SCHEMA = 1;
 
-/** Moves kept in memory, the newest last; older ones are forgotten. */
-export const MOVES_MAX = 64;
-
 export type Role = 'starting' | 'follower' | 'leader' | 'stopping';
 
 export interface StatusReport {
@@ -31,7 +28,7 @@ export interface StatusReport {
   /** undefined: the configured interface does not exist (a problem says so), or none is chosen yet. */
   readonly interface: InterfaceStatus | undefined;
   readonly addresses: readonly AddressStatus[];
-  /** Oldest first, at most MOVES_MAX. */
+  /** Oldest first; the agent keeps the last 64. */
   readonly moves: readonly Move[];
   readonly problems: readonly Problem[];
 }
@@ -124,60 +121,40 @@ export type MoveKind =
   /** Another node is the holder now, as seen from here. */
   | 'observed';
 
-/** Why a move happened: a closed list; a new cause gets a new word, words are never reused. */
-export type MoveCause = keyof typeof MOVE_CAUSES;
-
-/** Each cause as the end of "… because ". */
-export const MOVE_CAUSES = {
-  'lease-free': 'nobody had held the Lease before',
-  'lease-released': 'the former holder released the Lease',
-  'lease-expired': 'the former holder stopped renewing the Lease',
-  'lease-ours': 'the Lease already named this node',
-  'lease-taken': 'another node took the Lease',
-  'lease-deleted': 'somebody deleted the Lease',
-  'renewal-late': 'the Lease could not be renewed before the renew deadline',
-  'renewal-refused': 'the API server refused the renewal',
+/**
+ * Why moves happen, each as the end of "… because ". The first nine are the election's own words (leader/election.ts). A
+ * new cause gets a new word, words are never reused; one that is missing here is shown as it is.
+ */
+export const MOVE_CAUSES: Readonly<Record<string, string>> = {
+  created: 'there was no Lease yet',
+  free: 'the Lease was free',
+  expired: 'the former holder stopped renewing the Lease',
+  own: 'the Lease already named this node',
+  'late-answer': 'a late answer of the API said that this node holds the Lease',
+  'tenure-ended': 'the Lease could not be renewed before the renew deadline',
+  superseded: 'the Lease names another node',
+  'duplicate-identity': 'another process uses the same node name',
   'clock-jumped': 'the clocks jumped: the machine was suspended or its time was set',
+  'handed-over': 'the former holder handed the addresses over',
   'interface-lost': 'the interface went away or down',
   'carrier-lost': 'the interface lost its carrier',
   'address-conflict': 'another machine answers for the address',
   'name-changed': 'the DNS name resolves to other addresses',
   shutdown: 'the process was told to stop',
   drain: 'the node was drained',
-  'handed-over': 'the former holder handed the addresses over',
-} as const;
-
-/** Phases of a move that are timed, each in ms from the first sign (for 'gained': the reason to claim was noticed). */
-export type MovePhase = (typeof MOVE_PHASES)[number];
-
-export const MOVE_PHASES = [
-  /** The former holder's silence or the Lease's expiry was noticed. */
-  'noticed',
-  /** A majority of voters agreed. */
-  'majority',
-  /** The compare-and-swap on the Lease succeeded. */
-  'lease',
-  /** No answer to the wire probe. */
-  'wire',
-  /** The kernel reported the address present (gained) or gone (lost, released). */
-  'kernel',
-  /** The first announcement left. */
-  'announced',
-  /** The Lease was released. */
-  'released',
-  /** Everything the move consists of was done. */
-  'total',
-] as const;
+};
 
 export interface Move {
   /** RFC 3339, wall clock of this node. */
   readonly at: string;
   readonly kind: MoveKind;
-  readonly cause: MoveCause;
+  /** A word of MOVE_CAUSES. */
+  readonly cause: string;
   /** Former and new holder, where known; '' = nobody. */
   readonly from: string | undefined;
   readonly to: string | undefined;
-  readonly timings: Readonly<Partial<Record<MovePhase, number>>>;
+  /** Phase → milliseconds after the move began, in the order they were reached: lease, wire, kernel, announced, … */
+  readonly timings: Readonly<Record<string, number>>;
 }
 
 /** Something an operator should know now; gone from the list when it is. */
@@ -186,9 +163,4 @@ export interface Problem {
   readonly code: string;
   readonly message: string;
   readonly remedy: string;
-}
-
-/** `moves` with `move` at its end, the oldest dropped beyond MOVES_MAX. */
-export function recordMove(moves: readonly Move[], move: Move): readonly Move[] {
-  return [...moves, move].slice(-MOVES_MAX);
 }
