@@ -97,8 +97,7 @@ function compile(arch: Arch, compiler: Compiler, headers: string): Build {
 function main(): void {
   const wanted = process.argv.slice(2);
   const unknown = wanted.find((arch) => !(arch in triples));
-  if (unknown !== undefined)
-    throw new Error(`unknown architecture ${unknown}: use ${Object.keys(triples).join(' or ')}`);
+  if (unknown !== undefined) throw new Error(`unknown architecture ${unknown} (${Object.keys(triples).join(', ')})`);
   const headers = findHeaders();
   if (headers === undefined) throw new Error('node_api.h and uv.h are not there: run `npm ci`');
 
