@@ -115,6 +115,23 @@ export const ERRORS = {
     summary: 'A local port or socket is taken.',
     remedy: 'Stop the other process ({what}), or set another port.',
   },
+  LISTEN_FAILED: {
+    summary: 'A local port or socket cannot be opened.',
+    remedy: 'See the errno in the message: {setting} must name an address of this node and a port or folder that the process may use.',
+  },
+  NOT_RUNNING: {
+    summary: 'Nothing answers on the status socket.',
+    remedy:
+      'Look at the container with `crictl ps -a --name holdfast` and its `crictl logs`; run this on the node itself (in its network namespace) and, if vip_status_socket is set there, with --socket.',
+  },
+  COMMAND_INVALID: {
+    summary: 'The command line cannot be understood.',
+    remedy: 'Run `{command} --help`.',
+  },
+  INTERNAL_ERROR: {
+    summary: 'Holdfast met a situation it was not written for.',
+    remedy: 'Please report it with the log line. Kernel lifetimes remove the addresses of a process that ended; the restarted one takes part again.',
+  },
   NAME_UNRESOLVED: {
     summary: 'The DNS name of the virtual IP does not resolve.',
     remedy: 'Check {name} with `getent ahosts {name}` on this node, or give `address` as IP.',
