@@ -1,0 +1,338 @@
+/**
+ * Foreign software that tests run against, built from its public Go modules at pinned versions and kept outside the
+ * repository: kube-apiserver, etcd, kubectl, and the client-go election peer of test/conformance/client-go-peer.
+ *
+ *     scripts/assets [kube-apiserver] [etcd] [kubectl] [client-go-peer]      default: all but kubectl
+ *
+ * prints `NAME=PATH` lines. The folder is ${XDG_CACHE_HOME:-~/.cache}/holdfast/assets/<hash of the recipe>; a build is
+ * renamed into place only when the new binary has said its version, so that an interrupted one leaves nothing half done.
+ * KUBEBUILDER_ASSETS=dir (the convention of Kubernetes' own envtest) is honoured for the binaries which that folder has.
+ * The distribution's etcd is no substitute: 3.4 answers this API server's watches with "Too large resource version".
+ */
+
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+export const KUBERNETES_VERSION = '1.36.3';
+export const ETCD_VERSION = '3.6.8';
+/** The go directive of Kubernetes 1.36: older toolchains refuse to build it. */
+const GO_VERSION_MIN = [1, 26] as const;
+/** How long to wait for another process that builds the same binary, ms: a cold build takes three to eight minutes. */
+const OTHER_BUILD_MAX_MS = 20 * 60_000;
+
+export const ASSETS = ['kube-apiserver', 'etcd', 'kubectl', 'client-go-peer'] as const;
+export type Asset = (typeof ASSETS)[number];
+export const DEFAULT_ASSETS: readonly Asset[] = ['kube-apiserver', 'etcd', 'client-go-peer'];
+
+/** An asset that cannot be had here, and what to do about it. */
+export class AssetUnavailable extends Error {
+  override readonly name = 'AssetUnavailable';
+}
+
+interface Recipe {
+  readonly version: string;
+  /** What the go command builds. */
+  readonly importPath: string;
+  readonly ldflags: readonly string[];
+  /** What the finished binary must answer, and how it is asked. */
+  readonly ask: readonly string[];
+  readonly answer: string;
+  /** Files of the module to build in: name → text. */
+  readonly module: (go: Go) => Promise<Readonly<Record<string, string>>>;
+}
+
+const peerFolder = join(import.meta.dirname, '..', 'test', 'conformance', 'client-go-peer');
+
+const RECIPES: Readonly<Record<Asset, Recipe>> = {
+  'kube-apiserver': kubernetesRecipe('kube-apiserver', ['--version'], `Kubernetes v${KUBERNETES_VERSION}`),
+  kubectl: kubernetesRecipe('kubectl', ['version', '--client'], `Client Version: v${KUBERNETES_VERSION}`),
+  etcd: {
+    version: ETCD_VERSION,
+    importPath: 'go.etcd.io/etcd/server/v3',
+    ldflags: [],
+    ask: ['--version'],
+    answer: `etcd Version: ${ETCD_VERSION}`,
+    module: () =>
+      Promise.resolve(
+        moduleFiles('etcd', ['go.etcd.io/etcd/server/v3'], [`require go.etcd.io/etcd/server/v3 v${ETCD_VERSION}`]),
+      ),
+  },
+  'client-go-peer': {
+    version: `0${KUBERNETES_VERSION.slice(1)}`,
+    importPath: '.',
+    ldflags: [],
+    ask: ['-help'],
+    answer: '-identity',
+    module: () => Promise.resolve(readFolder(peerFolder)),
+  },
+};
+
+/** Where built assets are kept; it depends on the recipe, so that a change of version never meets an old binary. */
+export function assetsFolder(): string {
+  const base = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const recipe = JSON.stringify([KUBERNETES_VERSION, ETCD_VERSION, process.arch, readFolder(peerFolder), 'recipe 1']);
+  return join(base, 'holdfast', 'assets', createHash('sha256').update(recipe).digest('hex').slice(0, 16));
+}
+
+/** The path of an asset that is there already (KUBEBUILDER_ASSETS first), or undefined. */
+export function findAsset(name: Asset): string | undefined {
+  const given = process.env['KUBEBUILDER_ASSETS'];
+  const folders = given === undefined || given === '' ? [assetsFolder()] : [given, assetsFolder()];
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+/**
+ * The path of an asset, built now if it isn't there.
+ *
+ * @throws AssetUnavailable when Go is missing or too old, or the build fails.
+ */
+export async function provideAsset(name: Asset, say: (line: string) => void = console.error): Promise<string> {
+  const found = findAsset(name);
+  if (found !== undefined) return found;
+  const folder = assetsFolder();
+  const path = join(folder, name);
+  const go = findGo(name);
+  mkdirSync(folder, { recursive: true });
+  const release = await lock(join(folder, `.${name}.lock`), name, say);
+  try {
+    if (!isExecutable(path)) await build(name, { go, folder, path, say });
+  } finally {
+    release();
+  }
+  return path;
+}
+
+interface Build {
+  readonly go: Go;
+  readonly folder: string;
+  readonly path: string;
+  readonly say: (line: string) => void;
+}
+
+async function build(name: Asset, options: Build): Promise<void> {
+  const { go, folder, path, say } = options;
+  const recipe = RECIPES[name];
+  const source = join(folder, 'src', name);
+  const fresh = join(folder, `.${name}.${process.pid}`);
+  const started = performance.now();
+  say(`assets: building ${name} ${recipe.version} from its Go modules (${go.version}, niced)`);
+  rmSync(source, { recursive: true, force: true });
+  mkdirSync(source, { recursive: true });
+  for (const [file, text] of Object.entries(await recipe.module(go))) writeFileSync(join(source, file), text);
+  const ldflags = ['-s', '-w', ...recipe.ldflags].join(' ');
+  await go.run(
+    ['build', '-mod=mod', '-buildvcs=false', '-trimpath', '-ldflags', ldflags, '-o', fresh, recipe.importPath],
+    source,
+    (seconds) => say(`assets: ${name}: building for ${seconds} s`),
+  );
+  const answer = ask(fresh, recipe.ask);
+  if (!answer.includes(recipe.answer)) {
+    throw new AssetUnavailable(`the ${name} just built says "${answer.trim()}", not "${recipe.answer}"`);
+  }
+  renameSync(fresh, path);
+  rmSync(source, { recursive: true, force: true });
+  say(`assets: ${name} ${recipe.version} built in ${Math.round((performance.now() - started) / 1000)} s`);
+}
+
+/** One of Kubernetes' own commands. Its module replaces every staging module by ./staging/…, which only works inside it. */
+function kubernetesRecipe(command: string, question: readonly string[], answer: string): Recipe {
+  const importPath = `k8s.io/kubernetes/cmd/${command}`;
+  const tag = `v${KUBERNETES_VERSION}`;
+  const stamps = ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'].flatMap((owner) => [
+    `-X ${owner}.gitVersion=${tag}`,
+    `-X ${owner}.gitMajor=1`,
+    `-X ${owner}.gitMinor=${KUBERNETES_VERSION.split('.')[1] ?? ''}`,
+    `-X ${owner}.gitTreeState=clean`,
+    `-X ${owner}.buildDate=1970-01-01T00:00:00Z`,
+  ]);
+  return {
+    version: KUBERNETES_VERSION,
+    importPath,
+    ldflags: stamps,
+    ask: question,
+    answer,
+    module: async (go) => {
+      const module = await go.download(`k8s.io/kubernetes@${tag}`);
+      const staging = [...module.matchAll(/^\t(k8s\.io\/[a-z-]+) => \.\/staging\/\S+$/gm)].map(
+        (match) => match[1] ?? '',
+      );
+      if (staging.length === 0) throw new AssetUnavailable(`k8s.io/kubernetes ${tag} names no staging modules`);
+      const published = `v0${KUBERNETES_VERSION.slice(1)}`;
+      return moduleFiles(
+        command,
+        [importPath],
+        [
+          'godebug default=go1.26',
+          `require k8s.io/kubernetes ${tag}`,
+          ...staging.map((name) => `replace ${name} => ${name} ${published}`),
+        ],
+      );
+    },
+  };
+}
+
+function moduleFiles(name: string, imports: readonly string[], lines: readonly string[]): Record<string, string> {
+  const head = [`module holdfast/assets/${name}`, `go ${GO_VERSION_MIN.join('.')}.0`];
+  return {
+    'go.mod': `${[...head, ...lines].join('\n\n')}\n`,
+    'imports.go': `//go:build imports\n\npackage imports\n\n${imports.map((path) => `import _ "${path}"`).join('\n')}\n`,
+  };
+}
+
+interface Go {
+  readonly version: string;
+  /** Runs the go command niced in `folder`, calling `progress` twice a minute. Throws AssetUnavailable when it fails. */
+  readonly run: (args: readonly string[], folder: string, progress: (seconds: number) => void) => Promise<void>;
+  /** Downloads a module and gives the text of its go.mod. */
+  readonly download: (module: string) => Promise<string>;
+}
+
+function findGo(wanted: Asset): Go {
+  const needed = `Go ${GO_VERSION_MIN.join('.')} or newer is needed to build ${wanted}`;
+  const elsewhere = 'or set KUBEBUILDER_ASSETS to a folder that has kube-apiserver and etcd';
+  const command = ['go', '/usr/local/go/bin/go'].find((candidate) => ask(candidate, ['version']) !== '');
+  if (command === undefined) {
+    throw new AssetUnavailable(`${needed}, and there is no go command: install it, ${elsewhere}`);
+  }
+  const version = ask(command, ['version']).split(' ')[2] ?? '';
+  const [major = 0, minor = 0] = version.replace(/^go/, '').split('.').map(Number);
+  if (major < GO_VERSION_MIN[0] || (major === GO_VERSION_MIN[0] && minor < GO_VERSION_MIN[1])) {
+    throw new AssetUnavailable(`${needed}, and this is ${version}: install a newer one, ${elsewhere}`);
+  }
+  const environment = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '' };
+  return {
+    version,
+    run: (args, folder, progress) => runNiced(command, args, { folder, environment, progress }),
+    download: async (module) => {
+      const text = execFileSync(command, ['mod', 'download', '-json', module], { encoding: 'utf8', env: environment });
+      const parsed: unknown = JSON.parse(text);
+      if (typeof parsed !== 'object' || parsed === null || !('GoMod' in parsed) || typeof parsed.GoMod !== 'string') {
+        throw new AssetUnavailable(`go mod download ${module} names no go.mod`);
+      }
+      return readFileSync(parsed.GoMod, 'utf8');
+    },
+  };
+}
+
+interface NicedRun {
+  readonly folder: string;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly progress: (seconds: number) => void;
+}
+
+function runNiced(command: string, args: readonly string[], options: NicedRun): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('nice', ['-n', '15', command, ...args], {
+      cwd: options.folder,
+      env: options.environment,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const started = performance.now();
+    const ticker = setInterval(() => options.progress(Math.round((performance.now() - started) / 1000)), 30_000);
+    let tail = '';
+    child.stderr.setEncoding('utf8');
+    child.stderr.on('data', (text: string) => {
+      tail = (tail + text).slice(-4000);
+    });
+    child.on('error', (error) => {
+      clearInterval(ticker);
+      reject(new AssetUnavailable(`nice ${command}: ${error.message}`));
+    });
+    child.on('close', (code) => {
+      clearInterval(ticker);
+      if (code === 0) resolve();
+      else reject(new AssetUnavailable(`go ${args[0] ?? ''} failed (${code ?? 'killed'}):\n${tail}`));
+    });
+  });
+}
+
+/** What a command prints, both streams, or '' when it can't be run. */
+function ask(command: string, args: readonly string[]): string {
+  const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  return `${stdout ?? ''}${stderr ?? ''}`;
+}
+
+/** Holds a lock folder; one whose owner is no longer alive is taken over. */
+async function lock(path: string, name: Asset, say: (line: string) => void): Promise<() => void> {
+  const deadline = performance.now() + OTHER_BUILD_MAX_MS;
+  for (let waited = false; ; waited = true) {
+    try {
+      mkdirSync(path);
+      writeFileSync(join(path, 'pid'), String(process.pid));
+      return () => rmSync(path, { recursive: true, force: true });
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    }
+    if (isAbandoned(path)) {
+      rmSync(path, { recursive: true, force: true });
+      continue;
+    }
+    if (performance.now() > deadline) {
+      throw new AssetUnavailable(`another process has been building ${name} for too long`);
+    }
+    if (!waited) say(`assets: another process is building ${name}: waiting for it`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+function isAbandoned(path: string): boolean {
+  try {
+    const pid = Number(readFileSync(join(path, 'pid'), 'utf8'));
+    return !existsSync(`/proc/${pid}`);
+  } catch {
+    // Made a moment ago, and its owner has yet to write who it is.
+    return existsSync(path) && Date.now() - statSync(path).mtimeMs > 10_000;
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readFolder(folder: string): Record<string, string> {
+  const files = readdirSync(folder).toSorted();
+  return Object.fromEntries(files.map((file) => [file, readFileSync(join(folder, file), 'utf8')]));
+}
+
+function isAsset(name: string): name is Asset {
+  return ASSETS.some((asset) => asset === name);
+}
+
+async function main(names: readonly string[]): Promise<number> {
+  const unknown = names.filter((name) => !isAsset(name));
+  if (unknown.length > 0) {
+    console.error(`assets: no asset is called ${unknown.join(', ')}; there are ${ASSETS.join(', ')}`);
+    return 2;
+  }
+  try {
+    for (const name of names.length > 0 ? names.filter(isAsset) : DEFAULT_ASSETS) {
+      console.log(`${name}=${await provideAsset(name)}`);
+    }
+    return 0;
+  } catch (error) {
+    if (!(error instanceof AssetUnavailable)) throw error;
+    console.error(`assets: ${error.message}`);
+    return 1;
+  }
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
