@@ -36,7 +36,13 @@ export function checkLive(pulse: LoopPulse): readonly Check[] {
 }
 
 export function checkReady(report: StatusReport): readonly Check[] {
-  return [checkStarted(report), checkInterface(report), checkApi(report), checkLeaseWatch(report), checkStopping(report)];
+  return [
+    checkStarted(report),
+    checkInterface(report),
+    checkApi(report),
+    checkLeaseWatch(report),
+    checkStopping(report),
+  ];
 }
 
 /** Whether somebody should look: not ready, or any problem or conflict, reported by name. */
@@ -50,7 +56,11 @@ export function isDegraded(report: StatusReport): boolean {
 
 function checkStarted(report: StatusReport): Check {
   const isOk = report.role !== 'starting';
-  return { name: 'started', isOk, detail: isOk ? `role ${report.role}` : 'the kernel or the Lease has not been read yet' };
+  return {
+    name: 'started',
+    isOk,
+    detail: isOk ? `role ${report.role}` : 'the kernel or the Lease has not been read yet',
+  };
 }
 
 function checkInterface(report: StatusReport): Check {
@@ -58,7 +68,8 @@ function checkInterface(report: StatusReport): Check {
   const name = 'interface';
   if (link === undefined) return { name, isOk: false, detail: 'the configured interface does not exist' };
   if (link.isUp) return { name, isOk: true, detail: `${link.name} is up${link.hasCarrier ? '' : ', without carrier'}` };
-  if (link.isAllowedDown) return { name, isOk: true, detail: `${link.name} is down, as vip_allow_interface_not_up allows` };
+  if (link.isAllowedDown)
+    return { name, isOk: true, detail: `${link.name} is down, as vip_allow_interface_not_up allows` };
   return { name, isOk: false, detail: `${link.name} is down` };
 }
 
@@ -76,7 +87,8 @@ function checkLeaseWatch(report: StatusReport): Check {
   const name = 'lease-watch';
   const lease = `${report.lease.namespace}/${report.lease.name}`;
   if (report.lease.watch.isSynced) return { name, isOk: true, detail: `watching ${lease}` };
-  if (report.tenure.isHeld) return { name, isOk: true, detail: `not watching ${lease}; tenure: ${report.tenure.reason}` };
+  if (report.tenure.isHeld)
+    return { name, isOk: true, detail: `not watching ${lease}; tenure: ${report.tenure.reason}` };
   return { name, isOk: false, detail: `${lease} is not being watched` };
 }
 
