@@ -99,6 +99,10 @@ export const ERRORS = {
     summary: 'No API server endpoint answers.',
     remedy: 'Check kube-apiserver on this node: `crictl ps --name kube-apiserver` and `curl -k https://127.0.0.1:6443/livez`.',
   },
+  DUPLICATE_IDENTITY: {
+    summary: 'Another process contends for the Lease under the same node name.',
+    remedy: 'Give each node its own vip_nodename (the generated manifests use spec.nodeName).',
+  },
   LEASE_INVALID: {
     summary: 'The election Lease has contents Holdfast cannot use.',
     remedy: 'Inspect it with `kubectl -n {namespace} get lease {lease} -o yaml`.',

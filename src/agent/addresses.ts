@@ -1,0 +1,183 @@
+/**
+ * The addresses of this node against the verdict of the election: each wanted one is driven through its machine
+ * (vip/vip.ts), and what carries our mark without being wanted is removed. What the kernel reports decides, not what was
+ * commanded.
+ */
+
+import { assert } from '../base/assert.ts';
+import { after, type MonotonicMs } from '../base/time.ts';
+import type { Link } from '../protocol/netlink/records.ts';
+import { startVip, stepVip, type VipEvent, type VipOutput, type VipState, type VipWish } from '../vip/vip.ts';
+import { announcementFrames, interpretFrame, probeFrame } from '../vip/wire.ts';
+import type { Effect } from './effect.ts';
+import { isEligible } from './eligibility.ts';
+import type { AgentEvent } from './event.ts';
+import { addressKey, isLoopback, isOurs, isOwnMac, looksLikeVip } from './kernel-view.ts';
+import { wantedPrefixes } from './names.ts';
+import { vipLink, type AgentRules, type AgentState } from './state.ts';
+
+/** A vip machine's output that is worth telling, with the address it is about. */
+export interface AddressNote {
+  readonly address: string;
+  readonly output: VipOutput;
+}
+
+export interface AddressesStep {
+  readonly state: AgentState;
+  readonly effects: readonly Effect[];
+  readonly notes: readonly AddressNote[];
+}
+
+/** The kernel removes an expired address up to this much late (measured: 0.55 s at HZ 250). */
+export const KERNEL_LATENESS_MS = 1000;
+
+export function stepAddresses(rules: AgentRules, before: AgentState, event: AgentEvent, now: MonotonicMs): AddressesStep {
+  const wanted = wantedPrefixes(rules, before);
+  const state = withWantedVips(before, wanted, now);
+  if (state.kernel === undefined) return { state, effects: [], notes: [] };
+  const wantedKeys = new Set(wanted.map((prefix) => prefix.ip.text));
+  const vips = new Map(state.vips);
+  const effects: Effect[] = [];
+  const notes: AddressNote[] = [];
+  let hasDecided = state.hasDecided;
+  for (const [key, vip] of state.vips) {
+    const wish = wishFor(rules, state, vip, wantedKeys.has(key));
+    hasDecided ||= wish.verdict !== 'undecided';
+    const stepped = drive(rules, state, vip, wish, event, now);
+    effects.push(...stepped.outputs.flatMap((output) => effectsOf(rules, state, vip, output)));
+    notes.push(...stepped.outputs.map((output) => ({ address: key, output })));
+    if (!wantedKeys.has(key) && stepped.state.phase === 'idle' && !stepped.state.isPresent) vips.delete(key);
+    else vips.set(key, stepped.state);
+  }
+  const isKernelEvent = event.kind === 'kernel.dumped' || event.kind === 'kernel.changed';
+  const removals = isKernelEvent ? leftoverRemovals(rules, state, hasDecided) : [];
+  return { state: { ...state, vips, hasDecided }, effects: [...removals, ...effects], notes };
+}
+
+function withWantedVips(state: AgentState, wanted: ReturnType<typeof wantedPrefixes>, now: MonotonicMs): AgentState {
+  const missing = wanted.filter((prefix) => !state.vips.has(prefix.ip.text));
+  if (missing.length === 0) return state;
+  const vips = new Map(state.vips);
+  for (const prefix of missing) vips.set(prefix.ip.text, startVip(prefix, now));
+  return { ...state, vips };
+}
+
+function wishFor(rules: AgentRules, state: AgentState, vip: VipState, isWanted: boolean): VipWish {
+  const election = state.election;
+  const isHolder = election.phase === 'leading' && !election.isResigning && isEligible(rules, state);
+  return {
+    verdict: isHolder && isWanted ? 'hold' : isWanted && isUndecided(rules, state, vip) ? 'undecided' : 'drop',
+    hasConsent: state.hasConsent,
+    lifetimeLimit: after(election.renewedAt, rules.election.leaseDurationMs - KERNEL_LATENESS_MS),
+  };
+}
+
+/**
+ * At start an address of ours may still be there with some kernel lifetime left. It stays until the Lease says whose it
+ * is: removing it would be an outage if it is still ours, and its lifetime ends by itself if it is not.
+ */
+function isUndecided(rules: AgentRules, state: AgentState, vip: VipState): boolean {
+  if (state.hasDecided || state.ifindex === undefined || state.lifecycle !== 'running') return false;
+  const found = state.kernel?.addresses.get(addressKey(state.ifindex, vip.prefix.ip, vip.prefix.length));
+  if (found !== undefined && !Number.isFinite(found.validSeconds)) return false;
+  const observed = state.election.observed;
+  return observed === undefined || observed.lease?.holder === rules.election.identity;
+}
+
+function drive(
+  rules: AgentRules,
+  state: AgentState,
+  vip: VipState,
+  wish: VipWish,
+  event: AgentEvent,
+  now: MonotonicMs,
+): { readonly state: VipState; readonly outputs: readonly VipOutput[] } {
+  const found =
+    state.ifindex === undefined
+      ? undefined
+      : state.kernel?.addresses.get(addressKey(state.ifindex, vip.prefix.ip, vip.prefix.length));
+  const isPresent = found !== undefined && isOurs(rules, vip, found);
+  const presence: readonly VipEvent[] = isPresent === vip.isPresent ? [] : [{ kind: 'present', isPresent }];
+  const events = [...presence, ...vipEvents(state, vip, event)];
+  if (events.length === 0) events.push({ kind: 'tick' });
+  let current = vip;
+  const outputs: VipOutput[] = [];
+  for (const one of events) {
+    const stepped = stepVip(rules.vip, current, wish, one, now);
+    current = stepped.state;
+    outputs.push(...stepped.outputs);
+  }
+  return { state: current, outputs };
+}
+
+function vipEvents(state: AgentState, vip: VipState, event: AgentEvent): readonly VipEvent[] {
+  switch (event.kind) {
+    case 'frame.received': {
+      if (event.ifindex !== state.ifindex || state.kernel === undefined) return [];
+      const heard = interpretFrame(event.frame);
+      if (!heard.ok || heard.value.kind !== 'uses' || heard.value.ip.text !== vip.prefix.ip.text) return [];
+      return isOwnMac(state.kernel, heard.value.mac.text) ? [] : [{ kind: 'rival', mac: heard.value.mac }];
+    }
+    case 'effect.failed':
+      return event.effect === 'address.add' && event.address === vip.prefix.ip.text ? [{ kind: 'failed' }] : [];
+    case 'kernel.changed':
+      return event.change.kind === 'link' && isNewPath(event.change.link, state.ifindex) ? [{ kind: 'reannounce' }] : [];
+    default:
+      return [];
+  }
+}
+
+/** A change of a bond, or of a port of our bond or bridge: frames may leave by another port now. */
+function isNewPath(link: Link, ifindex: number | undefined): boolean {
+  if (ifindex === undefined) return false;
+  return link.master === ifindex || (link.index === ifindex && (link.linkKind === 'bond' || link.linkKind === 'team'));
+}
+
+function effectsOf(rules: AgentRules, state: AgentState, vip: VipState, output: VipOutput): readonly Effect[] {
+  const link = vipLink(state);
+  if (output.kind === 'delete') {
+    return state.ifindex === undefined
+      ? []
+      : [{ kind: 'address.delete', ifindex: state.ifindex, prefix: vip.prefix }];
+  }
+  if (link === undefined) return [];
+  switch (output.kind) {
+    case 'add': {
+      const scope = isLoopback(link) && !rules.loopbackGlobalScope ? 'host' : 'global';
+      return [{ kind: 'address.add', ifindex: link.index, prefix: vip.prefix, validSeconds: output.validSeconds, scope }];
+    }
+    case 'probe':
+      return frames(link, vip, 'probe');
+    case 'announce':
+      return frames(link, vip, 'announce');
+    case 'defend':
+      return frames(link, vip, 'defend');
+    default:
+      return [];
+  }
+}
+
+function frames(link: Link, vip: VipState, purpose: 'announce' | 'probe' | 'defend'): readonly Effect[] {
+  if (isLoopback(link)) return [];
+  const mac = link.mac;
+  assert(mac !== undefined, 'an eligible link has a MAC');
+  const address = vip.prefix.ip;
+  const made = purpose === 'probe' ? [probeFrame(mac, address)] : announcementFrames(mac, address);
+  return made.map((frame) => ({ kind: 'frame.send', ifindex: link.index, frame, purpose, address }));
+}
+
+/** Addresses that carry our mark but are not (or no longer) one of ours on this interface. */
+function leftoverRemovals(rules: AgentRules, state: AgentState, hasDecided: boolean): readonly Effect[] {
+  const effects: Effect[] = [];
+  for (const address of state.kernel?.addresses.values() ?? []) {
+    const vip = state.vips.get(address.prefix.ip.text);
+    const isInPlace = vip !== undefined && address.ifindex === state.ifindex && address.prefix.length === vip.prefix.length;
+    if (isInPlace) continue;
+    const isMarked = address.protocol === rules.addressProtocol;
+    const isStray = vip !== undefined && hasDecided && looksLikeVip(address);
+    if (isMarked || isStray) {
+      effects.push({ kind: 'address.delete', ifindex: address.ifindex, prefix: address.prefix });
+    }
+  }
+  return effects;
+}

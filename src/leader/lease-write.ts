@@ -1,0 +1,63 @@
+/**
+ * What we write into the election Lease, and how two records of it compare. Labels and annotations of others are kept;
+ * ours carry the `holdfast.io/` prefix.
+ */
+
+import type { LeaseRecord } from './lease-record.ts';
+
+/** Tells two processes that use one identity apart. */
+export const INCARNATION_ANNOTATION = 'holdfast.io/incarnation';
+/** Written with a release: the named node has taken its addresses off the wire before releasing. */
+export const WITHDRAWN_ANNOTATION = 'holdfast.io/withdrawn-by';
+
+interface Writer {
+  readonly identity: string;
+  readonly incarnation: string;
+  readonly leaseDurationMs: number;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** client-go writes one second into a released record, so that nobody waits for it. */
+const RELEASED_DURATION_MS = 1000;
+
+/** The record that makes (or keeps) us the holder. `known` undefined: the Lease is to be created. */
+export function leaseToAcquire(writer: Writer, known: LeaseRecord | undefined): LeaseRecord {
+  const { [WITHDRAWN_ANNOTATION]: _, ...kept } = known?.annotations ?? {};
+  const isChange = known !== undefined && known.holder !== writer.identity;
+  return {
+    holder: writer.identity,
+    durationMs: writer.leaseDurationMs,
+    transitions: (known?.transitions ?? 0) + (isChange ? 1 : 0),
+    acquireTime: known?.acquireTime ?? '',
+    renewTime: known?.renewTime ?? '',
+    annotations: { ...kept, ...writer.annotations, [INCARNATION_ANNOTATION]: writer.incarnation },
+    labels: known?.labels ?? {},
+    resourceVersion: known?.resourceVersion ?? '',
+  };
+}
+
+/** The record that frees the Lease after our addresses are withdrawn. */
+export function leaseToRelease(writer: Writer, known: LeaseRecord): LeaseRecord {
+  return {
+    ...known,
+    holder: '',
+    durationMs: RELEASED_DURATION_MS,
+    annotations: { ...known.annotations, [WITHDRAWN_ANNOTATION]: writer.identity },
+  };
+}
+
+/**
+ * Whether `seen` is later than `known`. Resource versions are decimal integers that grow (guaranteed by the API since
+ * Kubernetes 1.35, true of etcd before); any other form gives 'unknown', and the caller asks the API instead.
+ */
+export function isNewerRecord(
+  known: LeaseRecord | undefined,
+  seen: LeaseRecord | undefined,
+): 'newer' | 'older' | 'unknown' {
+  if (known === undefined || seen === undefined) return 'unknown';
+  const a = known.resourceVersion;
+  const b = seen.resourceVersion;
+  if (!/^[1-9]\d*$/.test(a) || !/^[1-9]\d*$/.test(b)) return 'unknown';
+  if (a.length !== b.length) return a.length < b.length ? 'newer' : 'older';
+  return a < b ? 'newer' : 'older';
+}

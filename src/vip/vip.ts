@@ -1,0 +1,325 @@
+/**
+ * One virtual IP on one interface: from wanted to answered for, and back. ARP and neighbor discovery share this path; the
+ * family only decides how a probe or an announcement looks (wire.ts).
+ *
+ *              wanted           wire silent            kernel reports it
+ *     ┌──────┐ ─────▶ ┌─────────┐ ─────▶ ┌──────────┐ ─────▶ ┌─────────┐
+ *     │ idle │        │ probing │        │ claiming │        │ holding │ announce, renew lifetime, defend
+ *     └──────┘        └─────────┘        └──────────┘ ◀───── └─────────┘
+ *        ▲   answered │  ▲ silent             ▲   somebody deleted it
+ *        │            ▼  │                    │
+ *        │        ┌──────────┐  conflict timeout and policy 'defend'
+ *        │        │ conflict │ ───────────────┘
+ *        │        └──────────┘
+ *        │  kernel reports it gone        not wanted, from any state with the address on the interface
+ *        └─────────────────────── ┌─────────────┐
+ *                                 │ withdrawing │
+ *                                 └─────────────┘
+ *
+ * Standards: RFC 5227 (probe, announce, defend), RFC 4861 §7.2.6 (unsolicited advertisements), RFC 4862 §5.4 (duplicate
+ * address detection). What is deliberately absent: any knowledge of why the address is wanted, and any clock.
+ */
+
+import type { Ip, Prefix } from '../base/ip.ts';
+import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
+import type { Mac } from '../base/mac.ts';
+
+export interface VipRules {
+  readonly lifetimeSeconds: number;
+  readonly probeCount: number;
+  readonly probeIntervalMs: number;
+  readonly refreshIntervalMs: number;
+  readonly conflictTimeoutMs: number;
+  readonly conflictPolicy: 'defend' | 'yield';
+}
+
+export type VipPhase = 'idle' | 'probing' | 'conflict' | 'claiming' | 'holding' | 'withdrawing';
+
+/** Somebody else who answers for the address. */
+export interface Rival {
+  readonly mac: Mac;
+  readonly firstHeardAt: MonotonicMs;
+  readonly lastHeardAt: MonotonicMs;
+  /** Whether it has been reported as a conflict (and not only waited for). */
+  readonly isReported: boolean;
+}
+
+export interface VipState {
+  readonly prefix: Prefix;
+  readonly phase: VipPhase;
+  readonly since: MonotonicMs;
+  /** The kernel reports the address on our interface. */
+  readonly isPresent: boolean;
+  readonly probesSent: number;
+  readonly burstSent: number;
+  readonly announcements: number;
+  readonly lastAnnouncedAt: MonotonicMs | undefined;
+  readonly lastDefendedAt: MonotonicMs | undefined;
+  /** The next step of the phase: probe, burst or refresh, retry. */
+  readonly nextAt: MonotonicMs;
+  /** When the kernel lifetime is renewed next. */
+  readonly lifetimeAt: MonotonicMs;
+  readonly rival: Rival | undefined;
+}
+
+/** What the owner of the decision says, anew at each step. */
+export interface VipWish {
+  /** 'undecided': an address found at start stays (its kernel lifetime bounds that) until the Lease says whose it is. */
+  readonly verdict: 'hold' | 'drop' | 'undecided';
+  /** Claim without waiting for the wire: the previous holder said that it has withdrawn. */
+  readonly hasConsent: boolean;
+  /** No kernel lifetime may reach beyond this moment. */
+  readonly lifetimeLimit: MonotonicMs;
+}
+
+export type VipEvent =
+  | { readonly kind: 'tick' }
+  /** The kernel reports the address on, or off, our interface. */
+  | { readonly kind: 'present'; readonly isPresent: boolean }
+  /** A frame in which somebody else uses the address as its own. */
+  | { readonly kind: 'rival'; readonly mac: Mac }
+  | { readonly kind: 'failed' }
+  /** Carrier or the active port came back: neighbours may have to be told again. */
+  | { readonly kind: 'reannounce' };
+
+export type VipOutput =
+  | { readonly kind: 'probe' }
+  | { readonly kind: 'announce' }
+  | { readonly kind: 'defend' }
+  | { readonly kind: 'add'; readonly validSeconds: number }
+  | { readonly kind: 'delete' }
+  | { readonly kind: 'waiting'; readonly mac: Mac }
+  | { readonly kind: 'conflict'; readonly mac: Mac; readonly while: 'claiming' | 'holding' }
+  | { readonly kind: 'yielded'; readonly mac: Mac }
+  | { readonly kind: 'restored' }
+  | { readonly kind: 'silent'; readonly afterMs: number }
+  | { readonly kind: 'up' }
+  | { readonly kind: 'announced' }
+  | { readonly kind: 'down' };
+
+export interface VipStep {
+  readonly state: VipState;
+  readonly outputs: readonly VipOutput[];
+}
+
+/** Announcements after a claim, milliseconds after the first (RFC 5227 §2.3 asks for two, two seconds apart; more and
+ * sooner, since one lost frame must not cost a client its neighbour cache's lifetime). */
+export const BURST_OFFSETS_MS: readonly number[] = [0, 30, 100, 300, 700, 1500, 3000];
+/** DEFEND_INTERVAL of RFC 5227 §1.1, seconds → ms. */
+export const DEFEND_INTERVAL_MS = 10_000;
+/** While a former holder's kernel lifetime may still run, look often; afterwards a stranger is looked at slowly. */
+const RIVAL_PATIENCE_MS = 5000;
+const RIVAL_PROBE_SLOW_MS = 1000;
+const RETRY_MS = 1000;
+
+export function startVip(prefix: Prefix, now: MonotonicMs): VipState {
+  return {
+    prefix,
+    phase: 'idle',
+    since: now,
+    isPresent: false,
+    probesSent: 0,
+    burstSent: 0,
+    announcements: 0,
+    lastAnnouncedAt: undefined,
+    lastDefendedAt: undefined,
+    nextAt: NEVER,
+    lifetimeAt: NEVER,
+    rival: undefined,
+  };
+}
+
+export function vipAddress(state: VipState): Ip {
+  return state.prefix.ip;
+}
+
+/** Whether nothing of the address is left on this node that we know of. */
+export function isIdle(state: VipState): boolean {
+  return state.phase === 'idle' || state.phase === 'probing' || state.phase === 'conflict';
+}
+
+export function vipDeadline(state: VipState): MonotonicMs {
+  return earliest(state.nextAt, state.lifetimeAt);
+}
+
+/** Seconds of kernel lifetime that may be put on an address now; 0 when not even one whole second is left. */
+export function lifetimeSeconds(rules: VipRules, wish: VipWish, now: MonotonicMs): number {
+  return Math.max(0, Math.min(rules.lifetimeSeconds, Math.floor((wish.lifetimeLimit - now) / 1000)));
+}
+
+/** The address as a function of what is wished and what happens. */
+export function stepVip(rules: VipRules, state: VipState, wish: VipWish, event: VipEvent, now: MonotonicMs): VipStep {
+  const heard = hear(rules, state, event, now);
+  const turned = turn(rules, heard.state, wish, now);
+  const done = proceed(rules, turned.state, wish, now);
+  return { state: done.state, outputs: [...heard.outputs, ...turned.outputs, ...done.outputs] };
+}
+
+function enter(state: VipState, phase: VipPhase, now: MonotonicMs, change: Partial<VipState> = {}): VipState {
+  return { ...state, phase, since: now, nextAt: now, lifetimeAt: NEVER, ...change };
+}
+
+function hear(rules: VipRules, state: VipState, event: VipEvent, now: MonotonicMs): VipStep {
+  switch (event.kind) {
+    case 'tick':
+      return { state, outputs: [] };
+    case 'present':
+      return hearKernel(state, event.isPresent, now);
+    case 'rival':
+      return hearRival(rules, state, event.mac, now);
+    case 'failed':
+      return { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs: [] };
+    case 'reannounce':
+      return state.phase === 'holding' ? { state: { ...state, burstSent: 0, nextAt: now }, outputs: [] } : { state, outputs: [] };
+  }
+}
+
+function hearKernel(before: VipState, isPresent: boolean, now: MonotonicMs): VipStep {
+  if (isPresent === before.isPresent) return { state: before, outputs: [] };
+  const state = { ...before, isPresent };
+  if (isPresent) {
+    if (state.phase !== 'claiming') return { state, outputs: [] };
+    return {
+      state: enter(state, 'holding', now, { burstSent: 0, lifetimeAt: state.lifetimeAt }),
+      outputs: [{ kind: 'up' }],
+    };
+  }
+  if (state.phase === 'withdrawing') return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'down' }] };
+  if (state.phase === 'holding') return { state: enter(state, 'claiming', now), outputs: [{ kind: 'restored' }] };
+  return { state, outputs: [] };
+}
+
+function hearRival(rules: VipRules, before: VipState, mac: Mac, now: MonotonicMs): VipStep {
+  const known = before.rival?.mac.text === mac.text ? before.rival : undefined;
+  const rival: Rival = { mac, firstHeardAt: known?.firstHeardAt ?? now, lastHeardAt: now, isReported: known?.isReported ?? false };
+  const state = { ...before, rival };
+  if (state.phase === 'probing') {
+    return { state: enter(state, 'conflict', now, { probesSent: 0 }), outputs: [{ kind: 'waiting', mac }] };
+  }
+  if (state.phase === 'conflict') return { state: { ...state, probesSent: 0 }, outputs: [] };
+  if (state.phase !== 'holding') return { state, outputs: [] };
+  return defend(rules, state, rival, now);
+}
+
+/** RFC 5227 §2.4 (c): defend at most once per DEFEND_INTERVAL; with policy 'yield', (b): give up at the second conflict. */
+function defend(rules: VipRules, state: VipState, rival: Rival, now: MonotonicMs): VipStep {
+  const isRecent = state.lastDefendedAt !== undefined && now < after(state.lastDefendedAt, DEFEND_INTERVAL_MS);
+  const report: readonly VipOutput[] = rival.isReported ? [] : [{ kind: 'conflict', mac: rival.mac, while: 'holding' }];
+  const reported = { ...state, rival: { ...rival, isReported: true } };
+  if (!isRecent) {
+    return { state: { ...reported, lastDefendedAt: now }, outputs: [{ kind: 'defend' }, ...report] };
+  }
+  if (rules.conflictPolicy === 'defend') return { state: reported, outputs: report };
+  return {
+    state: enter(reported, 'conflict', now, { probesSent: 0, nextAt: after(now, RIVAL_PROBE_SLOW_MS) }),
+    outputs: [{ kind: 'delete' }, ...report, { kind: 'yielded', mac: rival.mac }],
+  };
+}
+
+/** Follows the wish: starts a claim, or withdraws whatever stage it is in. */
+function turn(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
+  if (wish.verdict === 'undecided') return { state, outputs: [] };
+  if (wish.verdict === 'drop') return withdraw(state, now);
+  if (state.phase !== 'idle' && state.phase !== 'withdrawing') return { state, outputs: [] };
+  const isSure = wish.hasConsent || state.isPresent || rules.probeCount === 0;
+  const fresh = { probesSent: 0, burstSent: 0, rival: undefined, lastDefendedAt: undefined };
+  return { state: enter(state, isSure ? 'claiming' : 'probing', now, fresh), outputs: [] };
+}
+
+function withdraw(state: VipState, now: MonotonicMs): VipStep {
+  switch (state.phase) {
+    case 'idle':
+      return state.isPresent
+        ? { state: enter(state, 'withdrawing', now, { nextAt: after(now, RETRY_MS) }), outputs: [{ kind: 'delete' }] }
+        : { state, outputs: [] };
+    case 'probing':
+      return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [] };
+    case 'conflict':
+    case 'claiming':
+    case 'holding': {
+      // A claim whose netlink report is still on its way counts as present.
+      const isMaybePresent = state.isPresent || state.phase === 'claiming';
+      if (!isMaybePresent) return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [] };
+      return { state: enter(state, 'withdrawing', now, { nextAt: after(now, RETRY_MS) }), outputs: [{ kind: 'delete' }] };
+    }
+    case 'withdrawing':
+      if (now < state.nextAt) return { state, outputs: [] };
+      return state.isPresent
+        ? { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs: [{ kind: 'delete' }] }
+        : { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'down' }] };
+  }
+}
+
+/** Does what is due in the phase. */
+function proceed(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
+  switch (state.phase) {
+    case 'idle':
+    case 'withdrawing':
+      return { state, outputs: [] };
+    case 'probing':
+    case 'conflict':
+      return now < state.nextAt ? { state, outputs: [] } : probe(rules, state, wish, now);
+    case 'claiming':
+      return now < state.nextAt ? { state, outputs: [] } : claim(rules, state, wish, now);
+    case 'holding':
+      return hold(rules, state, wish, now);
+  }
+}
+
+function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
+  if (state.probesSent >= rules.probeCount) {
+    const claiming = enter(state, 'claiming', now, { rival: undefined });
+    const claimed = claim(rules, claiming, wish, now);
+    return { state: claimed.state, outputs: [{ kind: 'silent', afterMs: now - state.since }, ...claimed.outputs] };
+  }
+  const waitedMs = state.rival === undefined ? 0 : now - state.rival.firstHeardAt;
+  const isReportDue = state.rival !== undefined && !state.rival.isReported && waitedMs > RIVAL_PATIENCE_MS;
+  const report: readonly VipOutput[] =
+    isReportDue && state.rival !== undefined ? [{ kind: 'conflict', mac: state.rival.mac, while: 'claiming' }] : [];
+  const reported: VipState =
+    isReportDue && state.rival !== undefined ? { ...state, rival: { ...state.rival, isReported: true } } : state;
+  if (state.phase === 'conflict' && rules.conflictPolicy === 'defend' && waitedMs > rules.conflictTimeoutMs) {
+    const claimed = claim(rules, enter(reported, 'claiming', now), wish, now);
+    return { state: claimed.state, outputs: [...report, ...claimed.outputs] };
+  }
+  const intervalMs = waitedMs > RIVAL_PATIENCE_MS ? RIVAL_PROBE_SLOW_MS : rules.probeIntervalMs;
+  return {
+    state: { ...reported, probesSent: state.probesSent + 1, nextAt: after(now, intervalMs) },
+    outputs: [...report, { kind: 'probe' }],
+  };
+}
+
+function claim(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
+  const validSeconds = lifetimeSeconds(rules, wish, now);
+  if (validSeconds === 0) return { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs: [] };
+  const added: VipState = { ...state, nextAt: after(now, RETRY_MS), lifetimeAt: after(now, renewalMs(rules)) };
+  const add: VipOutput = { kind: 'add', validSeconds };
+  if (!state.isPresent) return { state: added, outputs: [add] };
+  // Adopted: the kernel has it already and reports no change of presence.
+  const held = hold(rules, enter(added, 'holding', now, { lifetimeAt: added.lifetimeAt }), wish, now);
+  return { state: held.state, outputs: [add, { kind: 'up' }, ...held.outputs] };
+}
+
+function hold(rules: VipRules, before: VipState, wish: VipWish, now: MonotonicMs): VipStep {
+  const outputs: VipOutput[] = [];
+  let state = before;
+  if (now >= state.lifetimeAt) {
+    const validSeconds = lifetimeSeconds(rules, wish, now);
+    if (validSeconds > 0) outputs.push({ kind: 'add', validSeconds });
+    state = { ...state, lifetimeAt: after(now, renewalMs(rules)) };
+  }
+  if (now < state.nextAt) return { state, outputs };
+  const isFirst = state.burstSent === 0;
+  const burstSent = state.burstSent + 1;
+  const offset = BURST_OFFSETS_MS[burstSent - 1] ?? 0;
+  const following = BURST_OFFSETS_MS[burstSent];
+  const nextAt = after(now, following === undefined ? rules.refreshIntervalMs : following - offset);
+  outputs.push({ kind: 'announce' });
+  if (isFirst) outputs.push({ kind: 'announced' });
+  return { state: { ...state, burstSent, announcements: state.announcements + 1, lastAnnouncedAt: now, nextAt }, outputs };
+}
+
+/** Three renewals fit into a lifetime, and never fewer than one a second: a stalled loop has two more chances. */
+function renewalMs(rules: VipRules): number {
+  return Math.min(1000, (rules.lifetimeSeconds * 1000) / 3);
+}
