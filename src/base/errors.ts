@@ -111,6 +111,10 @@ export const ERRORS = {
     summary: 'The kernel refused a netlink request.',
     remedy: 'See the errno in the message; EPERM means NET_ADMIN is missing.',
   },
+  SYSCTL_UNWRITABLE: {
+    summary: 'A kernel setting cannot be changed.',
+    remedy: 'Run `sysctl -w {name}={value}` on the node; /proc/sys is read-only in a container that is not privileged.',
+  },
   FRAME_SEND_FAILED: {
     summary: 'A frame could not be sent.',
     remedy: 'See the errno in the message; ENETDOWN means that the interface is down, EPERM that NET_RAW is missing.',
@@ -127,6 +131,10 @@ export const ERRORS = {
     summary: 'Nothing answers on the status socket.',
     remedy:
       'Look at the container with `crictl ps -a --name holdfast` and its `crictl logs`; run this on the node itself (in its network namespace) and, if vip_status_socket is set there, with --socket.',
+  },
+  STATUS_UNKNOWN: {
+    summary: 'The running Holdfast reports its status in another form than this command knows.',
+    remedy: 'Use the `holdfast` of the running container: `crictl exec` into it and run `holdfast status`.',
   },
   COMMAND_INVALID: {
     summary: 'The command line cannot be understood.',
