@@ -1,0 +1,100 @@
+/** kube-vip's settings for the IPVS balancer of the control plane and its health checks: accepted, not acted upon yet. */
+
+import type { Option } from '../option.ts';
+
+const NO_BALANCER = 'there is no IPVS load balancer yet: the API server on the holder of the address serves it';
+const NO_CHECK = 'kube-vip uses this check in BGP and routing-table mode only, and neither is supported yet';
+const SECONDS = { kind: 'integer', min: 0, max: 86_400 } as const;
+
+export const BALANCER_OPTIONS = [
+  {
+    name: 'lb_enable',
+    flag: 'enableLoadBalancer',
+    fileKeys: ['enableLoadBalancer'],
+    section: 'balancer',
+    type: { kind: 'boolean' },
+    default: 'false',
+    doc: 'Balance the virtual IP over the API servers by IPVS.',
+    unsupported: NO_BALANCER,
+  },
+  {
+    name: 'lb_port',
+    flag: 'lbPort',
+    fileKeys: ['lbPort', 'loadBalancerPort'],
+    section: 'balancer',
+    type: { kind: 'integer', min: 1, max: 65_535 },
+    default: '6443',
+    doc: 'Port the balancer listens on.',
+    unsupported: NO_BALANCER,
+  },
+  {
+    name: 'lb_fwdmethod',
+    flag: 'lbForwardingMethod',
+    fileKeys: ['lbForwardingMethod', 'loadBalancerForwardingMethod'],
+    section: 'balancer',
+    type: { kind: 'text' },
+    default: 'local',
+    doc: 'masquerade, local, tunnel, directroute or bypass.',
+    unsupported: NO_BALANCER,
+  },
+  {
+    name: 'backend_health_check_interval',
+    flag: 'backendHealthCheckInterval',
+    fileKeys: ['backendHealthCheckInterval'],
+    section: 'balancer',
+    type: SECONDS,
+    default: '0',
+    doc: 'Interval of the checks of the backends, s; 0 = 5.',
+    unsupported: NO_BALANCER,
+  },
+  {
+    name: 'control_plane_health_check_address',
+    flag: 'controlPlaneHealthCheckAddress',
+    fileKeys: ['controlPlaneHealthCheck.address'],
+    section: 'balancer',
+    type: { kind: 'url' },
+    default: '',
+    doc: 'URL that answers 200 while the control plane of this node is healthy.',
+    unsupported: NO_CHECK,
+  },
+  {
+    name: 'control_plane_health_check_period_seconds',
+    flag: 'controlPlaneHealthCheckPeriodSeconds',
+    fileKeys: ['controlPlaneHealthCheck.periodSeconds'],
+    section: 'balancer',
+    type: SECONDS,
+    default: '5',
+    doc: 'Interval of that check, s.',
+    unsupported: NO_CHECK,
+  },
+  {
+    name: 'control_plane_health_check_timeout_seconds',
+    flag: 'controlPlaneHealthCheckTimeoutSeconds',
+    fileKeys: ['controlPlaneHealthCheck.timeoutSeconds'],
+    section: 'balancer',
+    type: SECONDS,
+    default: '3',
+    doc: 'Deadline of that check, s.',
+    unsupported: NO_CHECK,
+  },
+  {
+    name: 'control_plane_health_check_failure_threshold',
+    flag: 'controlPlaneHealthCheckFailureThreshold',
+    fileKeys: ['controlPlaneHealthCheck.failureThreshold'],
+    section: 'balancer',
+    type: { kind: 'integer', min: 0, max: 1_000 },
+    default: '3',
+    doc: 'Failures in a row after which the control plane is not healthy.',
+    unsupported: NO_CHECK,
+  },
+  {
+    name: 'control_plane_health_check_ca_path',
+    flag: 'controlPlaneHealthCheckCAPath',
+    fileKeys: ['controlPlaneHealthCheck.caPath'],
+    section: 'balancer',
+    type: { kind: 'text' },
+    default: '',
+    doc: 'CA certificate for that check.',
+    unsupported: NO_CHECK,
+  },
+] as const satisfies readonly Option[];
