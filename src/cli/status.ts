@@ -4,6 +4,7 @@
  */
 
 import { HoldfastError } from '../base/errors.ts';
+import { OPTIONS } from '../config/schema.ts';
 import { isDegraded } from '../observe/health.ts';
 import { STATUS_SCHEMA, type StatusReport } from '../observe/status-model.ts';
 import { readStatus } from '../observe/status-server.ts';
@@ -13,7 +14,6 @@ export const EXIT_HEALTHY = 0;
 export const EXIT_DEGRADED = 1;
 export const EXIT_NOT_RUNNING = 3;
 
-export const DEFAULT_SOCKET = '@holdfast';
 /** A stuck daemon is reported as such after this. */
 const ANSWER_TIMEOUT_MS = 3000;
 const MOVES_SHOWN = 8;
@@ -27,6 +27,12 @@ export interface StatusCommandOptions {
   readonly isTerminal: boolean;
   readonly isColored: boolean;
   readonly write: (text: string) => void;
+}
+
+/** The socket the daemon uses with the same environment: `vip_status_socket`, or the table's default. */
+export function defaultSocket(env: NodeJS.ProcessEnv): string {
+  const option = OPTIONS.find(({ name }) => name === 'vip_status_socket');
+  return env['vip_status_socket'] || (option?.default ?? '');
 }
 
 /** Runs the command and returns its exit code. Throws HoldfastError NOT_RUNNING. */

@@ -8,6 +8,8 @@
  * The JSON is an interface: fields are added, never renamed; a change of meaning raises `schema`.
  */
 
+import type { MoveCause as AgentMoveCause } from '../agent/state.ts';
+
 export const STATUS_SCHEMA = 1;
 
 export type Role = 'starting' | 'follower' | 'leader' | 'stopping';
@@ -121,28 +123,21 @@ export type MoveKind =
   /** Another node is the holder now, as seen from here. */
   | 'observed';
 
-/**
- * Why moves happen, each as the end of "… because ". The first nine are the election's own words (leader/election.ts). A
- * new cause gets a new word, words are never reused; one that is missing here is shown as it is.
- */
+/** Why moves happen, each as the end of "… because ". One that is missing here is shown as its word. */
 export const MOVE_CAUSES: Readonly<Record<string, string>> = {
-  created: 'there was no Lease yet',
-  free: 'the Lease was free',
-  expired: 'the former holder stopped renewing the Lease',
-  own: 'the Lease already named this node',
-  'late-answer': 'a late answer of the API said that this node holds the Lease',
-  'tenure-ended': 'the Lease could not be renewed before the renew deadline',
-  superseded: 'the Lease names another node',
-  'duplicate-identity': 'another process uses the same node name',
+  'lease-free': 'there was no Lease yet',
+  'lease-released': 'the Lease was free',
+  'lease-expired': 'the former holder stopped renewing the Lease',
+  'lease-ours': 'the Lease already named this node',
+  'lease-taken': 'the Lease names another node',
+  'renewal-late': 'the Lease could not be renewed before the renew deadline',
   'clock-jumped': 'the clocks jumped: the machine was suspended or its time was set',
-  'handed-over': 'the former holder handed the addresses over',
   'interface-lost': 'the interface went away or down',
   'carrier-lost': 'the interface lost its carrier',
   'address-conflict': 'another machine answers for the address',
   'name-changed': 'the DNS name resolves to other addresses',
   shutdown: 'the process was told to stop',
-  drain: 'the node was drained',
-};
+} satisfies Record<AgentMoveCause, string>;
 
 export interface Move {
   /** RFC 3339, wall clock of this node. */

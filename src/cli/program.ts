@@ -1,0 +1,128 @@
+/**
+ * The command line: which commands there are, what their flags mean, and how mistakes are told. Each command's module is
+ * loaded when it is the one that runs, so that `holdfast version` costs what it needs and the daemon no table library.
+ */
+
+import { Command, CommanderError } from 'commander';
+import { HoldfastError } from '../base/errors.ts';
+import { addSettingFlags, writeOutBooleans } from './flags.ts';
+import { crashText, errorText } from './operator-error.ts';
+import { versionText } from './version.ts';
+
+export const EXIT_ERROR = 1;
+export const EXIT_USAGE = 2;
+/** EX_SOFTWARE of sysexits.h. */
+export const EXIT_CRASH = 70;
+
+/** Exit codes of errors for which 1 says too little. */
+const EXIT_CODES: Readonly<Record<string, number>> = { COMMAND_INVALID: EXIT_USAGE, NOT_RUNNING: 3 };
+
+export interface Terminal {
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+  /** Standard output is a terminal. */
+  readonly isTerminal: boolean;
+  readonly isColored: boolean;
+}
+
+/** Runs the command that `args` (without node and script) name, and returns the exit code. Never throws. */
+export async function runProgram(args: readonly string[], terminal: Terminal): Promise<number> {
+  let exitCode = 0;
+  const program = buildProgram(terminal, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(writeOutBooleans(args), { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    return tell(toOperatorError(error, program, args), terminal);
+  }
+}
+
+/** 0 for what is no error: `--help`, `--version`. */
+function tell(error: unknown, terminal: Terminal): number {
+  if (error instanceof CommanderError) return 0;
+  if (error instanceof HoldfastError) {
+    terminal.writeError(errorText(error));
+    return EXIT_CODES[error.code] ?? EXIT_ERROR;
+  }
+  terminal.writeError(crashText(error));
+  return EXIT_CRASH;
+}
+
+function toOperatorError(error: unknown, program: Command, args: readonly string[]): unknown {
+  if (!(error instanceof CommanderError) || error.exitCode === 0) return error;
+  const context = { command: commandPath(program, args) };
+  if (error.code === 'commander.help') {
+    const names = program.commands.map((command) => command.name()).join(', ');
+    return new HoldfastError('COMMAND_INVALID', `a command is missing: one of ${names}`, { context });
+  }
+  const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
+  return new HoldfastError('COMMAND_INVALID', message, { context, cause: error });
+}
+
+/** `holdfast manifest pod`: the commands that `args` begin with, as far as they exist. */
+function commandPath(program: Command, args: readonly string[]): string {
+  let command = program;
+  const path = [program.name()];
+  for (const arg of args) {
+    const next = command.commands.find((candidate) => candidate.name() === arg);
+    if (next === undefined) break;
+    path.push(next.name());
+    command = next;
+  }
+  return path.join(' ');
+}
+
+function buildProgram(terminal: Terminal, exit: (code: number) => void): Command {
+  const program = new Command('holdfast')
+    .description("Holds the virtual IP of a Kubernetes cluster's API servers.")
+    .version(versionText(), '--version', 'print the version')
+    .exitOverride()
+    .configureOutput({ writeOut: terminal.write, writeErr: () => undefined })
+    .showSuggestionAfterError(true);
+  addManager(program, terminal, exit);
+  addStatus(program, terminal, exit);
+  addVersion(program, terminal);
+  return program;
+}
+
+function addManager(program: Command, terminal: Terminal, exit: (code: number) => void): void {
+  const command = program
+    .command('manager')
+    .description('run the daemon (every setting is also an environment variable)');
+  const flags = addSettingFlags(command);
+  command.action(async () => {
+    const { runManagerCommand } = await import('./manager.ts');
+    exit(await runManagerCommand({ flags, writeError: terminal.writeError }));
+  });
+}
+
+function addStatus(program: Command, terminal: Terminal, exit: (code: number) => void): void {
+  program
+    .command('status')
+    .description("show who holds the addresses and this node's part (exit code 0 healthy, 1 degraded, 3 not running)")
+    .option('--json', 'print the report as JSON', false)
+    .option('--watch', 'go on printing as things change', false)
+    .option('--socket <socket>', 'status socket: a path or @name [vip_status_socket]')
+    .action(async (options: { json: boolean; watch: boolean; socket?: string }) => {
+      const { runStatus, defaultSocket } = await import('./status.ts');
+      exit(
+        await runStatus({
+          socket: options.socket ?? defaultSocket(process.env),
+          isJson: options.json,
+          isWatching: options.watch,
+          isTerminal: terminal.isTerminal,
+          isColored: terminal.isColored,
+          write: terminal.write,
+        }),
+      );
+    });
+}
+
+function addVersion(program: Command, terminal: Terminal): void {
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => terminal.write(`${versionText()}\n`));
+}
