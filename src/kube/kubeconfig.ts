@@ -74,8 +74,7 @@ function parseCluster(cluster: JsonObject, options: KubeconfigOptions): Part<Clu
   const url = URL.parse(server);
   if (url === null) return refused('invalid', `server ${server} is not a URL`);
   if (url.protocol !== 'https:') return refused('unsupported', `server ${server} is not https`);
-  if (url.username !== '' || url.search !== '')
-    return refused('invalid', 'server is more than a scheme, host and path');
+  if (url.username !== '' || url.search !== '') return refused('invalid', 'server is more than scheme, host and path');
   if (asText(cluster['proxy-url']) !== undefined) {
     return refused('unsupported', 'proxy-url: the API is reached directly; use a kubeconfig without it');
   }

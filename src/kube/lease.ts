@@ -116,8 +116,7 @@ class LeaseCalls implements LeaseApi {
   async #settle(result: ApiResult, sent: LeaseRecord, refusal: 'conflict' | 'already-exists'): Promise<LeaseResult> {
     if (result.ok || result.failure !== refusal || result.isAmbiguous !== true) return this.#toLease(result);
     const found = await this.get();
-    if (!found.ok)
-      return failureWithoutAnswer('timeout', `the write's outcome is unknown: ${found.message}`, found.endpoint);
+    if (!found.ok) return failureWithoutAnswer('timeout', `the outcome is unknown: ${found.message}`, found.endpoint);
     return isSameWrite(found.lease, sent) ? found : result;
   }
 

@@ -217,7 +217,7 @@ class ListWatch<T> implements Reflector {
   }
 
   #finishList(seen: ReadonlySet<string>): void {
-    for (const key of [...this.#known.keys()]) {
+    for (const key of this.#known.keys()) {
       if (!seen.has(key)) this.#tellDeleted(key);
     }
     this.isSynced = true;
@@ -277,7 +277,7 @@ class ListWatch<T> implements Reflector {
           const ending = this.#consumeChunk(splitter, chunk);
           if (ending !== undefined) resolve(ending);
         } catch (error) {
-          reject(error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       });
       response.once('end', () => resolve({ kind: 'ended' }));
