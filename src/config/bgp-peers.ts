@@ -44,7 +44,7 @@ const BGP_PORT = 179; // RFC 4271 §8.2.1
 const AS_MAX = 4_294_967_295; // RFC 6793
 const PEERS_MAX = 256;
 
-/** Every peer, or the first thing that is wrong in words that don't contain a password. */
+/** Every peer, or what is wrong with the first wrong one; no part of the text is repeated, for any could be a password. */
 export function parseBgpPeers(text: string): Outcome<readonly BgpPeer[]> {
   const items = text.split(',').map((item) => item.trim());
   if (items.length > PEERS_MAX) return refused(`there are more than ${PEERS_MAX} peers`);
@@ -73,11 +73,11 @@ function parsePeer(item: string): Outcome<BgpPeer> {
   if (fields.length > 6) return refused('there are more than seven fields');
 
   const as = fields.length === 0 ? 0 : parseInteger(asText);
-  if (as === undefined || as < 0 || as > AS_MAX) return refused(`"${asText}" is not an AS number`);
+  if (as === undefined || as < 0 || as > AS_MAX) return refused('the AS number is not a whole number up to 4294967295');
   const multihop = multihopText === '' ? false : parseBool(multihopText);
   if (multihop === undefined) return refused('the multihop field is neither true nor false');
   const port = parsePort(portText, isUnnumbered);
-  if (port === undefined) return refused(`"${portText ?? ''}" is not a port`);
+  if (port === undefined) return refused('the fifth field is not a port');
   const mpbgp = parseMpbgp(mpbgpText);
   if (!mpbgp.ok) return mpbgp;
   const bfd = parseBfd(bfdText);
@@ -108,7 +108,7 @@ function splitPeer(item: string): Outcome<SplitPeer> {
   const family = bracketed === null ? 'ipv4' : 'ipv6';
   if (!ip.ok || ip.value.family !== family) {
     const hint = bracketed === null ? 'an IPv4 address (IPv6 addresses go in [])' : 'an IPv6 address';
-    return refused(`"${address}" is not ${hint}`);
+    return refused(`its address is not ${hint}`);
   }
   return ok({ address, interfaceName: '', fields });
 }
@@ -125,11 +125,11 @@ function parseMpbgp(text: string): Outcome<Pick<BgpPeer, 'mpbgpNexthop' | 'mpbgp
   const found = { mpbgpNexthop: '', mpbgpIpv4: '', mpbgpIpv6: '' };
   for (const pair of text === '' ? [] : text.split(';')) {
     const [key = '', value] = pair.split('=');
-    if (value === undefined) return refused(`the parameter "${key}" has no value (key=value)`);
+    if (value === undefined) return refused('a parameter of the sixth field has no value (key=value)');
     if (key === 'mpbgp_nexthop') found.mpbgpNexthop = value;
     else if (key === 'mpbgp_ipv4') found.mpbgpIpv4 = value;
     else if (key === 'mpbgp_ipv6') found.mpbgpIpv6 = value;
-    else return refused(`"${key}" is no parameter (mpbgp_nexthop, mpbgp_ipv4 and mpbgp_ipv6 are)`);
+    else return refused('the sixth field has a parameter other than mpbgp_nexthop, mpbgp_ipv4 and mpbgp_ipv6');
   }
   return ok(found);
 }
