@@ -1,16 +1,13 @@
 /**
  * `holdfast config`: the effective configuration and where each value came from, for people as a table, for programs as
- * JSON; secrets masked. Also the one way in which commands obtain their configuration (`loadConfig`).
+ * JSON; secrets masked.
  */
 
 import Table from 'cli-table3';
-import { flagsFromOptions } from '../config/flags.ts';
 import type { Finding } from '../config/finding.ts';
 import { maskPeers, maskValues } from '../config/mask.ts';
-import { configFilePath, parseConfig, type ConfigInput, type ParsedConfig } from '../config/parse.ts';
+import { parseConfig, type ConfigInput, type ParsedConfig } from '../config/parse.ts';
 import { OPTIONS, type OptionName } from '../config/schema.ts';
-
-export { configFlags, type FlagSpec } from '../config/flags.ts';
 
 /** What a command returns to the program: texts to write, the code to exit with. */
 export interface CommandResult {
@@ -22,29 +19,19 @@ export interface CommandResult {
 /** Exit code for a configuration with problems. */
 export const EXIT_CONFIG = 2;
 
-export interface ConfigSources {
-  /** Parsed options of the command line: settings' flags by their long name, others are left out. */
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly facts: ConfigInput['facts'];
-  /** Text of a file; throws when it cannot be read. */
-  readonly readFile: (path: string) => string;
+export interface ConfigCommandOptions {
+  readonly input: ConfigInput;
+  readonly isJson: boolean;
+  /** Settings without effect and at their defaults as well. */
+  readonly isAll?: boolean;
 }
 
-/** Reads the configuration file if one is named, and parses everything. Never throws: an unreadable file is a problem. */
-export function loadConfig(sources: ConfigSources): ParsedConfig {
-  const flags = flagsFromOptions(sources.options);
-  const input = { flags, env: sources.env, facts: sources.facts };
-  const path = configFilePath(input);
-  return parseConfig(path === undefined ? input : { ...input, file: readConfigFile(path, sources.readFile) });
-}
-
-export function runConfig(sources: ConfigSources & { readonly json: boolean; readonly all?: boolean }): CommandResult {
-  const parsed = loadConfig(sources);
+export function runConfig(options: ConfigCommandOptions): CommandResult {
+  const parsed = parseConfig(options.input);
   return {
-    stdout: sources.json
+    stdout: options.isJson
       ? `${JSON.stringify(configReport(parsed), undefined, 2)}\n`
-      : renderConfig(parsed, sources.all === true),
+      : renderConfig(parsed, options.isAll === true),
     stderr: '',
     exitCode: parsed.problems.length === 0 ? 0 : EXIT_CONFIG,
   };
@@ -85,12 +72,4 @@ function renderConfig(parsed: ParsedConfig, isAll: boolean): string {
 function describeUnset(name: OptionName): string {
   const derived = OPTIONS.find((option) => option.name === name)?.derived;
   return derived === undefined ? '-' : `- (${derived})`;
-}
-
-function readConfigFile(path: string, readFile: (path: string) => string): NonNullable<ConfigInput['file']> {
-  try {
-    return { path, text: readFile(path) };
-  } catch (error) {
-    return { path, error: error instanceof Error ? error.message : String(error) };
-  }
 }

@@ -58,13 +58,13 @@ export type PodSpecExtras = Pick<V1PodSpec, 'affinity' | 'priority' | 'toleratio
 export function podSpec(values: Values, options: ManifestOptions, extras: PodSpecExtras = {}): V1PodSpec {
   const access = options.isInCluster ? { mounts: [], volumes: [] } : kubeconfigAccess(values, options);
   return {
-    ...extras,
     ...(options.isInCluster ? { serviceAccountName: options.name } : { automountServiceAccountToken: false }),
     containers: [container(values, options, access.mounts)],
     // Never the cluster's DNS: the virtual IP comes before it.
     dnsPolicy: 'Default',
     enableServiceLinks: false,
     hostNetwork: true,
+    ...extras,
     priorityClassName: 'system-node-critical',
     securityContext: { seccompProfile: { type: 'RuntimeDefault' } },
     terminationGracePeriodSeconds: TERMINATION_GRACE_SECONDS,
