@@ -1,0 +1,64 @@
+/**
+ * The ARP frames that Holdfast sends, whole: gratuitous ARP as kube-vip and switches know it, and the probe and
+ * announcement of RFC 5227. Answering ARP requests is the kernel's work.
+ */
+
+import { ipFromBytes, type Ip } from '../../base/ip.ts';
+import { MAC_BROADCAST, MAC_ZERO, type Mac } from '../../base/mac.ts';
+import { encodeEthernetFrame, ETHERTYPE_ARP } from '../ethernet/ethernet.ts';
+import { ARP_REPLY, ARP_REQUEST, encodeArpPacket, type ArpPacket } from './arp.ts';
+
+const UNSPECIFIED: Ip = ipFromBytes(new Uint8Array(4));
+
+/**
+ * Gratuitous ARP: "mac has ip", unasked. Hosts differ in which form they take up, so both exist. As kube-vip sends them:
+ * the target's hardware address is the sender's own in a reply and all ones in a request (kube-vip pkg/vip/arp.go).
+ * `to` addresses one neighbor instead of all; a filter that eats broadcasts lets that through.
+ */
+export function gratuitousArpFrame(options: {
+  readonly form: 'request' | 'reply';
+  readonly mac: Mac;
+  readonly ip: Ip;
+  readonly to?: Mac;
+}): Uint8Array {
+  const { form, mac, ip, to = MAC_BROADCAST } = options;
+  return arpFrame(to, {
+    operation: form === 'request' ? ARP_REQUEST : ARP_REPLY,
+    senderMac: mac,
+    senderIp: ip,
+    targetMac: form === 'request' ? MAC_BROADCAST : mac,
+    targetIp: ip,
+  });
+}
+
+/**
+ * "Does anybody use ip?", asked without claiming it: sender address zero, target hardware address zero
+ * (RFC 5227 §2.1.1), so that nobody's cache changes. `to` asks one machine only.
+ */
+export function arpProbeFrame(options: { readonly mac: Mac; readonly ip: Ip; readonly to?: Mac }): Uint8Array {
+  const { mac, ip, to = MAC_BROADCAST } = options;
+  return arpFrame(to, {
+    operation: ARP_REQUEST,
+    senderMac: mac,
+    senderIp: UNSPECIFIED,
+    targetMac: MAC_ZERO,
+    targetIp: ip,
+  });
+}
+
+/** "I use ip now": the probe with the sender address filled in (RFC 5227 §2.3). */
+export function arpAnnouncement(options: { readonly mac: Mac; readonly ip: Ip }): Uint8Array {
+  const { mac, ip } = options;
+  return arpFrame(MAC_BROADCAST, {
+    operation: ARP_REQUEST,
+    senderMac: mac,
+    senderIp: ip,
+    targetMac: MAC_ZERO,
+    targetIp: ip,
+  });
+}
+
+function arpFrame(destination: Mac, packet: ArpPacket): Uint8Array {
+  const header = { destination, source: packet.senderMac, etherType: ETHERTYPE_ARP };
+  return encodeEthernetFrame(header, encodeArpPacket(packet));
+}

@@ -1,0 +1,24 @@
+/** The Internet checksum (RFC 1071) as ICMPv6 uses it: over a pseudo-header and the message (RFC 4443 §2.3). */
+
+import { ByteReader } from '../../base/bytes.ts';
+import type { Ip } from '../../base/ip.ts';
+import { NEXT_HEADER_ICMPV6 } from './ipv6.ts';
+
+/**
+ * Checksum of an ICMPv6 message whose checksum field is zero: what belongs into the field. Over a message with its
+ * checksum in place the result is 0 exactly when it is right.
+ */
+export function icmpv6Checksum(source: Ip, destination: Ip, message: Uint8Array): number {
+  const pseudoHeader = sum(source.bytes) + sum(destination.bytes) + message.length + NEXT_HEADER_ICMPV6;
+  let total = pseudoHeader + sum(message);
+  while (total > 0xffff) total = (total & 0xffff) + Math.floor(total / 0x1_0000);
+  return ~total & 0xffff;
+}
+
+/** Sum of the 16-bit words, an odd last octet being the high half of one. Frames are far too short to overflow. */
+function sum(bytes: Uint8Array): number {
+  const reader = new ByteReader(bytes);
+  let total = 0;
+  while (reader.remaining >= 2) total += reader.u16();
+  return reader.remaining === 1 ? total + reader.u8() * 0x100 : total;
+}
