@@ -1,0 +1,105 @@
+/**
+ * The loop: deliver an event, step, perform the effects in order, sleep until the least deadline. Events that arrive
+ * while a turn runs wait in a queue. There is one timer and it is set here; everything else is a function.
+ */
+
+import { assert } from '../base/assert.ts';
+import { monotonic, type MonotonicMs } from '../base/time.ts';
+import type { Effect } from '../agent/effect.ts';
+import type { AgentEvent } from '../agent/event.ts';
+import type { AgentState } from '../agent/state.ts';
+import { agentDeadline, step } from '../agent/step.ts';
+import type { AgentRules } from '../agent/state.ts';
+
+export interface LoopOptions {
+  readonly rules: AgentRules;
+  readonly initial: AgentState;
+  /** CLOCK_MONOTONIC in ms. */
+  readonly now: () => MonotonicMs;
+  /** Performs one effect; may dispatch events, which run after the present turn. */
+  readonly perform: (effect: Effect) => void;
+  /** After each turn: the event, the state it led to, and by how many ms a due deadline was overrun (0 = not due). */
+  readonly onTurn?: (event: AgentEvent, state: AgentState, lateMs: number) => void;
+  /** Asked before each turn: how far the clocks jumped since the last, in ms (0 = they didn't). */
+  readonly clockJump?: () => number;
+}
+
+export interface Loop {
+  dispatch(event: AgentEvent): void;
+  readonly state: AgentState;
+  /** The deadline the loop sleeps until. */
+  readonly deadline: MonotonicMs;
+  /** Stops the timer; later events are dropped. */
+  close(): void;
+}
+
+/** More waiting events than this means that the loop can't keep up: an invariant, since each source is bounded. */
+export const QUEUE_MAX = 100_000;
+/** Node's timers overflow beyond 2^31 ms. */
+const SLEEP_MAX_MS = 60_000;
+
+export function startLoop(options: LoopOptions): Loop {
+  const loop = new RunningLoop(options);
+  loop.dispatch({ kind: 'tick' });
+  return loop;
+}
+
+class RunningLoop implements Loop {
+  state: AgentState;
+  deadline: MonotonicMs = monotonic(Number.POSITIVE_INFINITY);
+  readonly #options: LoopOptions;
+  readonly #queue: AgentEvent[] = [];
+  #isTurning = false;
+  #isClosed = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.state = options.initial;
+  }
+
+  dispatch(event: AgentEvent): void {
+    if (this.#isClosed) return;
+    assert(this.#queue.length < QUEUE_MAX, `fewer than ${QUEUE_MAX} events wait`);
+    this.#queue.push(event);
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    try {
+      this.#drain();
+    } finally {
+      this.#isTurning = false;
+    }
+    this.#sleep();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+  }
+
+  #drain(): void {
+    for (let event = this.#queue.shift(); event !== undefined && !this.#isClosed; event = this.#queue.shift()) {
+      const jumpMs = this.#options.clockJump?.() ?? 0;
+      if (jumpMs !== 0) this.#turn({ kind: 'clock.jumped', byMs: jumpMs });
+      this.#turn(event);
+    }
+  }
+
+  #turn(event: AgentEvent): void {
+    const { rules, now, perform, onTurn } = this.#options;
+    const at = now();
+    const lateMs = Math.max(0, at - this.deadline);
+    const stepped = step(rules, this.state, event, at);
+    this.state = stepped.state;
+    this.deadline = agentDeadline(rules, this.state, at);
+    for (const effect of stepped.effects) perform(effect);
+    onTurn?.(event, this.state, lateMs);
+  }
+
+  #sleep(): void {
+    clearTimeout(this.#timer);
+    if (this.#isClosed) return;
+    const waitMs = Math.min(SLEEP_MAX_MS, Math.max(0, this.deadline - this.#options.now()));
+    this.#timer = setTimeout(() => this.dispatch({ kind: 'tick' }), waitMs);
+  }
+}

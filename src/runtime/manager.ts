@@ -1,0 +1,205 @@
+/**
+ * `holdfast manager`: opens the kernel, the API and the observers, connects them to the loop, and ends when the core says
+ * so. Everything is opened here and closed here; nothing else has a lifetime of its own.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { assert } from '../base/assert.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { monotonic, type MonotonicMs } from '../base/time.ts';
+import type { AgentEvent } from '../agent/event.ts';
+import { startAgent, type AgentRules, type AgentState, type Move } from '../agent/state.ts';
+import type { Config } from '../config/config.ts';
+import { openHttpServer } from '../observe/http-server.ts';
+import { openHeartbeat } from '../observe/heartbeat.ts';
+import { logFunction, type OpenLog } from '../observe/log.ts';
+import { openMetrics, type Metrics } from '../observe/metrics.ts';
+import { openStatusServer, type StatusServer } from '../observe/status-server.ts';
+import type { StatusReport } from '../observe/status-model.ts';
+import { missingCapabilities } from '../system/capabilities.ts';
+import { openKernel, type Kernel } from '../system/kernel.ts';
+import { loadNetfd } from '../system/native-addon.ts';
+import { watchClocks } from './clock-watch.ts';
+import { openKube, type Kube } from './kube-connection.ts';
+import { startLoop, type Loop } from './loop.ts';
+import { openPerformer } from './perform.ts';
+import { rulesOfConfig } from './rules.ts';
+import { statusReport } from './status-report.ts';
+
+export interface ManagerOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly log: OpenLog;
+}
+
+/** Past this the process ends whatever still hangs: every address has been withdrawn long before. */
+const EXIT_DEADLINE_MS = 5000;
+
+/**
+ * Runs until a signal has been honoured; resolves to the exit code.
+ * @throws HoldfastError when the machine cannot carry the job: capability, addon, netlink.
+ */
+export async function runManager(options: ManagerOptions): Promise<number> {
+  const missing = missingCapabilities(['NET_ADMIN', 'NET_RAW']);
+  if (missing.length > 0) {
+    const capability = missing.join(' and ');
+    throw new HoldfastError('CAPABILITY_MISSING', `the process lacks ${capability}`, { context: { capability } });
+  }
+  const netfd = loadNetfd();
+  const kernel = openKernel(netfd);
+  const kube = await openKube({ config: options.config, log: logFunction(options.log), netfd });
+  return new Manager(options, netfd, kernel, kube).run();
+}
+
+class Manager {
+  readonly #options: ManagerOptions;
+  readonly #netfd: ReturnType<typeof loadNetfd>;
+  readonly #kernel: Kernel;
+  readonly #kube: Kube;
+  readonly #rules: AgentRules;
+  #loop: Loop | undefined;
+  #status: StatusServer | undefined;
+  #metrics: Metrics | undefined;
+  #recordedMove: Move | undefined;
+
+  constructor(options: ManagerOptions, netfd: ReturnType<typeof loadNetfd>, kernel: Kernel, kube: Kube) {
+    this.#options = options;
+    this.#netfd = netfd;
+    this.#kernel = kernel;
+    this.#kube = kube;
+    this.#rules = rulesOfConfig(options.config, randomBytes(6).toString('hex'));
+  }
+
+  async run(): Promise<number> {
+    const { log, version, config } = this.#options;
+    const exit = Promise.withResolvers<number>();
+    const performer = openPerformer({
+      netfd: this.#netfd,
+      kernel: this.#kernel,
+      lease: this.#kube.lease,
+      recordEvent: this.#kube.recordEvent,
+      log,
+      dispatch: (event) => this.#dispatch(event),
+      onExit: exit.resolve,
+    });
+    this.#metrics = openMetrics({
+      version,
+      node: config.nodeName,
+      leaseName: config.election.leaseName,
+      report: () => this.#report(),
+      droppedLogLines: () => log.droppedLines(),
+    });
+    const metrics = this.#metrics;
+    this.#kube.onRequest((outcome) => metrics.observeRequest(outcome));
+    const pulse = openHeartbeat(now);
+    this.#loop = startLoop({
+      rules: this.#rules,
+      initial: startAgent(randomBytes(4).readUInt32LE(), now()),
+      now,
+      perform: (effect) => {
+        metrics.observeEffect(effect);
+        performer.perform(effect);
+      },
+      clockJump: watchClocks(() => ({
+        monotonicMs: this.#netfd.clockMonotonic(),
+        boottimeMs: this.#netfd.clockBoottime(),
+        wallMs: Date.now(),
+      })),
+      onTurn: (event, state, lateMs) => {
+        pulse.turned(this.#loop?.deadline ?? monotonic(Number.POSITIVE_INFINITY));
+        metrics.observeEvent(event);
+        metrics.observeTurn(lateMs);
+        this.#turned(state);
+      },
+    });
+    this.#watchKernel();
+    const watch = this.#kube.watchLease((lease) => this.#dispatch({ kind: 'lease.observed', source: 'watch', lease }));
+    const http = await openHttpServer({
+      metricsAddress: config.observe.metricsAddress,
+      healthPort: config.observe.healthPort,
+      metrics: () => metrics.scrape(),
+      pulse: () => pulse.read(),
+      report: () => this.#report(),
+      onProblem: (error) => log.warn(error.message, { component: 'metrics', code: error.code, remedy: error.remedy }),
+      onRecovered: (where) => log.info('port opened at last', { component: 'metrics', where }),
+    });
+    await this.#openStatus();
+    const unhook = this.#hookSignals();
+    const code = await exit.promise;
+    const hardStop = setTimeout(() => process.exit(code), EXIT_DEADLINE_MS);
+    unhook();
+    this.#loop.close();
+    watch.stop();
+    performer.close();
+    this.#kernel.close();
+    await Promise.all([http.close(), this.#status?.close(), this.#kube.close()]);
+    clearTimeout(hardStop);
+    log.info('stopped', {});
+    return code;
+  }
+
+  #dispatch(event: AgentEvent): void {
+    assert(this.#loop !== undefined, 'the loop runs before anything is dispatched');
+    this.#loop.dispatch(event);
+  }
+
+  #watchKernel(): void {
+    this.#kernel.watch((change) => {
+      if (change.kind === 'overrun') this.#dispatch({ kind: 'kernel.dumped', snapshot: this.#kernel.dump() });
+      else this.#dispatch({ kind: 'kernel.changed', change });
+    });
+    this.#dispatch({ kind: 'kernel.dumped', snapshot: this.#kernel.dump() });
+  }
+
+  /** The status socket is a convenience: without it the VIP is held all the same. */
+  async #openStatus(): Promise<void> {
+    const { config, log } = this.#options;
+    try {
+      this.#status = await openStatusServer({ socket: config.observe.statusSocket, report: () => this.#report() });
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      log.warn(error.message, { component: 'status', code: error.code, remedy: error.remedy });
+    }
+  }
+
+  #hookSignals(): () => void {
+    const { log } = this.#options;
+    let count = 0;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      count += 1;
+      log.info('signal received', { signal });
+      if (count > 1) process.exit(1); // a second one means now; the kernel lifetime ends what is left
+      this.#dispatch({ kind: 'shutdown' });
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+    return () => {
+      process.off('SIGTERM', onSignal);
+      process.off('SIGINT', onSignal);
+    };
+  }
+
+  #turned(state: AgentState): void {
+    const move = state.moves.at(-1);
+    if (move !== undefined && move.isComplete && move !== this.#recordedMove) {
+      this.#recordedMove = move;
+      this.#metrics?.observeMove({ kind: move.kind, cause: move.cause, timings: { ...move.timings } });
+    }
+    this.#status?.changed();
+  }
+
+  #report(): StatusReport {
+    assert(this.#loop !== undefined, 'the loop runs before anybody asks');
+    return statusReport(this.#rules, this.#loop.state, {
+      version: this.#options.version,
+      now: now(),
+      wallMs: Date.now(),
+      api: this.#kube.apiStatus(),
+      watch: this.#kube.watchStatus(),
+    });
+  }
+}
+
+function now(): MonotonicMs {
+  return monotonic(performance.now());
+}

@@ -1,0 +1,176 @@
+/**
+ * Performs effects, one function each: machine effects at once (system calls), API effects in the background with their
+ * answer as an event. Every lease effect is answered exactly once, whatever happens.
+ */
+
+import { lookup } from 'node:dns/promises';
+import { HoldfastError, type ErrorCode } from '../base/errors.ts';
+import { parseIp, type Ip } from '../base/ip.ts';
+import { unreachable } from '../base/assert.ts';
+import type { Effect } from '../agent/effect.ts';
+import type { AgentEvent } from '../agent/event.ts';
+import type { LeaseApi, LeaseResult } from '../kube/lease.ts';
+import { performLog, type Log } from '../observe/log.ts';
+import { neighborFilter } from '../protocol/bpf/neighbor-filter.ts';
+import type { Kernel } from '../system/kernel.ts';
+import type { Netfd } from '../system/netfd.ts';
+import { openPacketSocket, type PacketSocket } from '../system/packet-socket.ts';
+
+/** What a Kubernetes Event needs; implemented by kube/event-recorder.ts. */
+export interface RecordEvent {
+  (event: { readonly type: 'Normal' | 'Warning'; readonly reason: string; readonly message: string }): void;
+}
+
+export interface PerformerOptions {
+  readonly netfd: Netfd;
+  readonly kernel: Kernel;
+  readonly lease: LeaseApi;
+  readonly recordEvent: RecordEvent;
+  readonly log: Log;
+  readonly dispatch: (event: AgentEvent) => void;
+  /** The process may end now. */
+  readonly onExit: (code: number) => void;
+}
+
+export interface Performer {
+  perform(effect: Effect): void;
+  /** Closes the packet sockets. */
+  close(): void;
+}
+
+export function openPerformer(options: PerformerOptions): Performer {
+  return new RuntimePerformer(options);
+}
+
+class RuntimePerformer implements Performer {
+  readonly #options: PerformerOptions;
+  readonly #sockets = new Map<number, PacketSocket>();
+
+  constructor(options: PerformerOptions) {
+    this.#options = options;
+  }
+
+  perform(effect: Effect): void {
+    const { lease, kernel, log } = this.#options;
+    switch (effect.kind) {
+      case 'lease.read':
+        return this.#answer(effect.attempt, 'read', lease.get());
+      case 'lease.create':
+        return this.#answer(effect.attempt, 'write', lease.create(effect.lease, effect.stamp));
+      case 'lease.update':
+        return this.#answer(effect.attempt, 'write', lease.update(effect.lease, effect.stamp));
+      case 'address.add':
+        return this.#attempt(effect, effect.prefix.ip, () => kernel.addAddress(effect));
+      case 'address.delete':
+        return this.#attempt(effect, effect.prefix.ip, () => void kernel.deleteAddress(effect));
+      case 'frame.send':
+        return this.#attempt(effect, effect.address, () => this.#socket(effect.ifindex, []).send(effect.frame));
+      case 'capture.set':
+        return this.#attempt(effect, effect.addresses[0], () => this.#capture(effect.ifindex, effect.addresses));
+      case 'name.resolve':
+        return this.#resolve(effect.name);
+      case 'event.record':
+        return this.#options.recordEvent(effect);
+      case 'log':
+        return performLog(log, effect);
+      case 'exit':
+        return this.#options.onExit(effect.code);
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  close(): void {
+    for (const socket of this.#sockets.values()) socket.close();
+    this.#sockets.clear();
+  }
+
+  #answer(attempt: number, kind: 'read' | 'write', call: Promise<LeaseResult>): void {
+    const { dispatch, log } = this.#options;
+    const answered = call.then(
+      (result): AgentEvent => {
+        if (!result.ok) return { kind: 'lease.failed', attempt, failure: result.failure, message: result.message };
+        return kind === 'read'
+          ? { kind: 'lease.observed', source: 'read', lease: result.lease }
+          : { kind: 'lease.written', attempt, lease: result.lease };
+      },
+      (error: unknown): AgentEvent => {
+        log.error('a lease call failed unexpectedly', { component: 'kube', err: error });
+        return { kind: 'lease.failed', attempt, failure: 'server-error', message: String(error) };
+      },
+    );
+    void answered.then(dispatch);
+  }
+
+  /** A refused system call is an event like any other: the core decides what follows. */
+  #attempt(
+    effect: Extract<Effect, { kind: 'address.add' | 'address.delete' | 'frame.send' | 'capture.set' }>,
+    address: Ip | undefined,
+    call: () => void,
+  ): void {
+    try {
+      call();
+    } catch (error) {
+      const { code, message } = describe(error);
+      this.#options.dispatch({
+        kind: 'effect.failed',
+        effect: effect.kind,
+        ifindex: effect.ifindex,
+        address: address?.text ?? '',
+        code,
+        message,
+      });
+    }
+  }
+
+  #capture(ifindex: number, addresses: readonly Ip[]): void {
+    if (addresses.length > 0) {
+      this.#socket(ifindex, addresses).setFilter(filterFor(addresses));
+      return;
+    }
+    this.#sockets.get(ifindex)?.close();
+    this.#sockets.delete(ifindex);
+  }
+
+  #socket(ifindex: number, addresses: readonly Ip[]): PacketSocket {
+    const open = this.#sockets.get(ifindex);
+    if (open !== undefined) return open;
+    const socket = openPacketSocket(this.#options.netfd, {
+      ifindex,
+      filter: filterFor(addresses),
+      onFrame: (frame) => this.#options.dispatch({ kind: 'frame.received', ifindex, frame }),
+      onError: (error) => {
+        this.#options.log.warn('packet socket failed', { component: 'vip', err: error });
+        this.#capture(ifindex, []);
+      },
+    });
+    this.#sockets.set(ifindex, socket);
+    return socket;
+  }
+
+  #resolve(name: string): void {
+    const { dispatch } = this.#options;
+    lookup(name, { all: true, order: 'verbatim' }).then(
+      (answers) => {
+        const addresses = answers.flatMap((answer) => {
+          const parsed = parseIp(answer.address);
+          return parsed.ok ? [parsed.value] : [];
+        });
+        dispatch({ kind: 'name.resolved', name, addresses });
+      },
+      (error: unknown) => dispatch({ kind: 'name.failed', name, message: String(error) }),
+    );
+  }
+}
+
+function filterFor(addresses: readonly Ip[]): Uint8Array {
+  return neighborFilter({
+    ipv4: addresses.filter((ip) => ip.family === 'ipv4'),
+    ipv6: addresses.filter((ip) => ip.family === 'ipv6'),
+  });
+}
+
+function describe(error: unknown): { readonly code: ErrorCode; readonly message: string } {
+  if (error instanceof HoldfastError) return { code: error.code, message: error.message };
+  throw error;
+}
