@@ -29,6 +29,8 @@ export interface ApiFailure {
   readonly endpoint?: string;
   /** The request may have taken effect although this failure says otherwise: an earlier attempt of it got no answer. */
   readonly isAmbiguous?: boolean;
+  /** Nothing came back in the time given: whoever listens there would be silent at its other addresses too. */
+  readonly isSilent?: boolean;
 }
 
 export type ApiResult = ApiSuccess | ApiFailure;

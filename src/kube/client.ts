@@ -186,7 +186,7 @@ class HttpsApiClient implements ApiClient {
       worst = moreTelling(worst, result);
       isAmbiguous ||= isUndecided(request.method, result);
       if (request.signal?.aborted === true || performance.now() >= deadlineAt) break;
-      left = result.failure === 'timeout' ? elsewhere : others;
+      left = result.isSilent === true ? elsewhere : others;
     }
     if (worst === undefined) return failureWithoutAnswer('unreachable', 'there is no endpoint');
     // What may have happened must not be reported as what has not.
@@ -269,8 +269,11 @@ function queryText(query: ApiRequest['query']): string {
 function failureOfExchange(failed: ExchangeFailure, endpoint: Endpoint): ApiFailure {
   const kind = failed.stage === 'connect' ? 'unreachable' : 'timeout';
   const code: ErrorCode = failed.cause === 'untrusted' ? 'API_UNTRUSTED' : 'API_UNREACHABLE';
-  const failure = failureWithoutAnswer(kind, failed.message, endpoint.name, code);
-  return kind === 'timeout' ? { ...failure, isAmbiguous: true } : failure;
+  return {
+    ...failureWithoutAnswer(kind, failed.message, endpoint.name, code),
+    ...(kind === 'timeout' ? { isAmbiguous: true } : {}),
+    ...(failed.cause === 'timeout' ? { isSilent: true } : {}),
+  };
 }
 
 /** Whether another API server may do better: it is this one that fails, not the request. */
