@@ -84,6 +84,7 @@ const BODY_LIMIT = 16 << 20;
 interface Answer {
   readonly ok: true;
   readonly response: IncomingMessage;
+  readonly isRepeated: boolean;
   readonly endpoint: Endpoint;
 }
 
@@ -182,6 +183,7 @@ class HttpsApiClient implements ApiClient {
       const answer = await this.#open(session, endpoint, request, (deadlineAt - performance.now()) * share);
       const result = answer.ok ? await finishOrFail(answer, request, deadlineAt, finish) : answer;
       if (result.ok) return result;
+      if (answer.ok && answer.isRepeated && request.method !== 'GET') isAmbiguous = true;
       if (!isWorthAnotherEndpoint(result)) return isAmbiguous ? { ...result, isAmbiguous } : result;
       worst = moreTelling(worst, result);
       isAmbiguous ||= isUndecided(request.method, result);
@@ -222,7 +224,7 @@ class HttpsApiClient implements ApiClient {
     });
     if (!head.ok) return failureOfExchange(head, endpoint);
     if (status < 500) this.#sessions.prefer(session, endpoint);
-    return { ok: true, response: head.response, endpoint };
+    return { ...head, endpoint };
   }
 
   #withoutSession(): ApiFailure {

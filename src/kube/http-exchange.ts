@@ -38,7 +38,10 @@ export interface ExchangeFailure {
   readonly message: string;
 }
 
-export type HeadResult = { readonly ok: true; readonly response: IncomingMessage } | ExchangeFailure;
+/** `isRepeated`: the request was sent before, into a connection that was cut; the server may have done it already. */
+export type HeadResult =
+  | { readonly ok: true; readonly response: IncomingMessage; readonly isRepeated: boolean }
+  | ExchangeFailure;
 
 export type BodyResult = { readonly ok: true; readonly body: Buffer } | ExchangeFailure;
 
@@ -93,12 +96,13 @@ export function closeTransport(transport: Transport): void {
 /** Sends the request and resolves with the head of the answer. Never rejects. */
 export async function exchangeHead(options: ExchangeRequest): Promise<HeadResult> {
   const deadlineAt = performance.now() + options.headTimeoutMs;
-  let attempt = await attemptHead(options, deadlineAt);
-  // The server closed an idle connection while we wrote into it, as a restarted one does to all (RFC 9112 §9.3.1).
-  for (let count = 0; attempt.isStale && count < FREE_SOCKETS_MAX; count += 1) {
-    attempt = await attemptHead(options, deadlineAt);
+  let { result, isStale } = await attemptHead(options, deadlineAt);
+  // Most likely the server closed an idle connection while we wrote into it (RFC 9112 §9.3.1), but who knows.
+  for (let count = 0; isStale && count < FREE_SOCKETS_MAX; count += 1) {
+    ({ result, isStale } = await attemptHead(options, deadlineAt));
+    result = result.ok ? { ...result, isRepeated: true } : { ...result, stage: 'sent' };
   }
-  return attempt.result;
+  return result;
 }
 
 interface Attempt {
@@ -144,7 +148,9 @@ function attemptHead(options: ExchangeRequest, deadlineAt: number): Promise<Atte
       });
       socket.once('connect', () => watchOver(socket, transport.netfd));
     });
-    request.once('response', (response) => settle({ result: { ok: true, response }, isStale: false }));
+    request.once('response', (response) =>
+      settle({ result: { ok: true, response, isRepeated: false }, isStale: false }),
+    );
     // Stays attached: after the head, the stream of the body reports the same failure to its reader.
     request.on('error', (error) => {
       const cause = ownCause ?? (isUntrusted(error) ? 'untrusted' : 'error');

@@ -1,0 +1,167 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { openApiClient } from '../../../src/kube/client.ts';
+import { openEventRecorder, type EventRecorder } from '../../../src/kube/event-recorder.ts';
+import { decodeNode, getNode, HAS_IP_LABEL, patchNodeLabel } from '../../../src/kube/node.ts';
+import {
+  answer,
+  fixedCredentials,
+  identityOf,
+  memoryLog,
+  startScriptedApi,
+  statusObject,
+  until,
+  type Handler,
+  type MemoryLog,
+  type ScriptedApi,
+} from './scripted-api.ts';
+
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close();
+});
+
+interface Bench {
+  readonly api: ScriptedApi;
+  readonly recorder: EventRecorder;
+  readonly bodies: Record<string, unknown>[];
+  readonly log: MemoryLog;
+}
+
+async function bench(handler: Handler, intervalMs = 2000): Promise<Bench> {
+  const bodies: Record<string, unknown>[] = [];
+  const api = await startScriptedApi((request, response, body) => {
+    bodies.push(JSON.parse(body) as Record<string, unknown>);
+    handler(request, response, body);
+  });
+  closers.push(() => api.stop());
+  const log = memoryLog();
+  const client = openApiClient({
+    credentials: fixedCredentials(identityOf(api.url)),
+    endpoints: { isControlPlane: false, port: 1, vips: [] },
+    log: log.log,
+  });
+  closers.push(() => client.close());
+  const recorder = openEventRecorder({
+    client,
+    about: { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: 'kube-system', name: 'plndr-cp-lock' },
+    node: 'n1',
+    log: log.log,
+    wallClock: () => Date.UTC(2026, 0, 1),
+    intervalMs,
+  });
+  closers.push(() => recorder.close());
+  return { api, recorder, bodies, log };
+}
+
+const echo: Handler = (_request, response, body) => answer(response, 201, body);
+const GAINED = { type: 'Normal', reason: 'LeadershipGained', message: 'n1 holds 192.0.2.50' } as const;
+
+describe('openEventRecorder', () => {
+  it('writes a core/v1 Event about the Lease', async () => {
+    const { recorder, bodies, api } = await bench(echo);
+    recorder.record(GAINED);
+    await recorder.flush(2000);
+    expect(api.seen).toEqual(['POST /api/v1/namespaces/kube-system/events']);
+    expect(bodies[0]).toMatchObject({
+      kind: 'Event',
+      involvedObject: { kind: 'Lease', name: 'plndr-cp-lock', namespace: 'kube-system' },
+      type: 'Normal',
+      reason: 'LeadershipGained',
+      source: { component: 'holdfast', host: 'n1' },
+      reportingComponent: 'holdfast',
+      firstTimestamp: '2026-01-01T00:00:00Z',
+      count: 1,
+    });
+  });
+
+  it('counts equal notes on one object, and writes anew when that is gone', async () => {
+    const { recorder, bodies, api } = await bench((request, response, body) => {
+      if (request.method === 'PATCH' && api.seen.length > 3) answer(response, 404, statusObject(404, 'NotFound'));
+      else answer(response, 200, body);
+    });
+    for (let count = 0; count < 4; count += 1) recorder.record(GAINED);
+    await recorder.flush(2000);
+    expect(api.seen.map((line) => line.split(' ')[0])).toEqual(['POST', 'PATCH', 'PATCH', 'PATCH', 'POST']);
+    expect(bodies[2]).toMatchObject({ count: 3 });
+  });
+
+  it('limits the rate after a burst, bounds the queue and never waits', async () => {
+    const { recorder, api } = await bench(echo, 50);
+    for (let index = 0; index < 200; index += 1) recorder.record({ ...GAINED, message: `number ${index}` });
+    expect(recorder.dropped).toBeGreaterThan(100);
+    await until(() => api.seen.length >= 10, 'the burst');
+    const atBurst = performance.now();
+    await until(() => api.seen.length >= 14, 'four more');
+    expect(performance.now() - atBurst).toBeGreaterThan(100);
+  });
+
+  it('gives up for a while, with one line, when it may not write', async () => {
+    const { recorder, api, log } = await bench((_request, response) =>
+      answer(response, 403, statusObject(403, 'Forbidden')),
+    );
+    recorder.record(GAINED);
+    await recorder.flush(2000);
+    recorder.record(GAINED);
+    await recorder.flush(2000);
+    expect(api.seen).toHaveLength(1);
+    expect(recorder.dropped).toBe(2);
+    expect(log.msgs()).toEqual(['events may not be written']);
+  });
+
+  it('flushes for no longer than it is given', async () => {
+    const { recorder } = await bench(() => undefined);
+    recorder.record(GAINED);
+    const startedAt = performance.now();
+    await recorder.flush(50);
+    expect(performance.now() - startedAt).toBeLessThan(500);
+  });
+});
+
+describe('Node', () => {
+  it('is read, and its label set and removed', async () => {
+    const node = {
+      metadata: { name: 'n1', uid: 'u', labels: { a: 'b' } },
+      spec: { unschedulable: true, taints: [{ key: 'k', effect: 'NoSchedule' }, { effect: 'x' }] },
+      status: {
+        addresses: [
+          { type: 'InternalIP', address: '10.0.0.1' },
+          { type: 'Hostname', address: 'n1' },
+        ],
+      },
+    };
+    const seen: string[] = [];
+    const api = await startScriptedApi((request, response, body) => {
+      seen.push(`${request.method ?? ''} ${request.url ?? ''} ${request.headers['content-type'] ?? ''} ${body}`);
+      answer(response, 200, node);
+    });
+    closers.push(() => api.stop());
+    const client = openApiClient({
+      credentials: fixedCredentials(identityOf(api.url)),
+      endpoints: { isControlPlane: false, port: 1, vips: [] },
+      log: memoryLog().log,
+    });
+    closers.push(() => client.close());
+    expect(await getNode(client, 'n1', 1000)).toEqual({
+      ok: true,
+      node: {
+        name: 'n1',
+        uid: 'u',
+        labels: { a: 'b' },
+        taints: [{ key: 'k', value: '', effect: 'NoSchedule' }],
+        internalIps: ['10.0.0.1'],
+        isUnschedulable: true,
+      },
+    });
+    await patchNodeLabel(client, 'n1', { key: HAS_IP_LABEL, value: '192.0.2.50' }, 1000);
+    await patchNodeLabel(client, 'n1', { key: HAS_IP_LABEL, value: undefined }, 1000);
+    expect(seen.slice(1)).toEqual([
+      'PATCH /api/v1/nodes/n1 application/merge-patch+json {"metadata":{"labels":{"kube-vip.io/has-ip":"192.0.2.50"}}}',
+      'PATCH /api/v1/nodes/n1 application/merge-patch+json {"metadata":{"labels":{"kube-vip.io/has-ip":null}}}',
+    ]);
+  });
+
+  it('is read from anything', () => {
+    expect(decodeNode({ metadata: 1, spec: [], status: { addresses: [null, { type: 'InternalIP' }] } }).name).toBe('');
+  });
+});
