@@ -116,9 +116,9 @@ export function encodeAddAddress(sequence: number, request: AddAddress): Uint8Ar
     addressHeader(request, request.scope === 'host' ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE),
     [
       encodeAttribute(IFA_LOCAL, prefix.ip.bytes),
+      encodeAttribute(IFA_FLAGS, encodeU32(flags)),
       encodeAttribute(IFA_ADDRESS, prefix.ip.bytes),
       encodeAttribute(IFA_CACHEINFO, encodeU32(0, validSeconds, 0, 0)),
-      encodeAttribute(IFA_FLAGS, encodeU32(flags)),
       encodeAttribute(IFA_PROTO, Uint8Array.of(HOLDFAST_ADDRESS_PROTOCOL)),
     ],
   );

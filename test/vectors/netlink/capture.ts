@@ -152,7 +152,7 @@ await notified('ipv4 default route', ...'route add default via 10.9.0.2 metric 1
 await notified('ipv6 default route', ...'route add default via fd99::2 metric 1024'.split(' '));
 await notified(
   'ipv4 default route through ipv6',
-  ...'route add default via inet6 fd99::2 dev eth0 metric 101'.split(' '),
+  ...'-4 route add default via inet6 fd99::2 dev eth0 metric 101'.split(' '),
 );
 await notified(
   'ipv4 multipath default route',
