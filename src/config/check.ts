@@ -37,6 +37,7 @@ export function warnUnsupported(values: Values, findings: Findings): void {
   for (const option of OPTIONS) {
     const { value, source } = values[option.name];
     if (option.unsupported === undefined || source === 'default' || value === option.default) continue;
+    if (option.name === 'dhcp_mode' && value === values.dns_mode.value) continue; // kube-vip's generator writes it so
     const shown = option.isSecret === true ? 'is set' : `is "${value}"`;
     const message = `${option.name} ${shown}, which has no effect: ${option.unsupported}`;
     findings.warnings.push(finding('CONFIG_NOT_SUPPORTED', option.name, message));
