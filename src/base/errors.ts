@@ -119,6 +119,10 @@ export const ERRORS = {
     summary: 'A frame could not be sent.',
     remedy: 'See the errno in the message; ENETDOWN means that the interface is down, EPERM that NET_RAW is missing.',
   },
+  CAPTURE_FAILED: {
+    summary: 'Frames cannot be received from the network interface.',
+    remedy: 'See the errno in the message; ENODEV means that the interface is gone, ENOMEM that net.core.optmem_max is too small.',
+  },
   PORT_IN_USE: {
     summary: 'A local port or socket is taken.',
     remedy: 'Stop the other process ({what}), or set another port.',
