@@ -1,0 +1,201 @@
+/**
+ * Who is alive, as a majority sees it. Each voter tells every other, a few times a second, whom it hears; from that every
+ * one of them computes the same three answers without asking the API: do I belong to a majority, does a majority call the
+ * holder silent, and who comes next. Pure: heartbeats arrive decoded and authenticated (protocol/heartbeat), time beside them.
+ *
+ * What this deliberately isn't: an election. Where the API answers, the compare-and-swap decides; where it doesn't, a
+ * claim needs a majority that both misses the holder and names the claimant, and is provisional until the API ratifies it.
+ */
+
+import { NEVER, after, earliest, type MonotonicMs } from '../base/time.ts';
+
+/** The bitmap of a heartbeat has this many bits; more candidates than that take part without a vote. */
+export const VOTERS_MAX = 9;
+
+export interface Voter {
+  readonly name: string;
+  /** Where its heartbeats are sent to: IP texts, the first reachable family first. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+}
+
+/** Written by the leader into the election Lease; a voter's bit is its place in `voters`. */
+export interface VoterSet {
+  readonly epoch: number;
+  readonly voters: readonly Voter[];
+}
+
+/** What a candidate says of itself; everything but sequence and bitmap changes rarely. */
+export interface Heartbeat {
+  readonly sender: string;
+  /** Another value after each start of the sender. */
+  readonly incarnation: string;
+  /** Grows with each datagram of an incarnation. */
+  readonly sequence: number;
+  /** Epoch of the voter set that `hears` and `supports` speak of. */
+  readonly epoch: number;
+  /** Bit i: the sender hears voter i. */
+  readonly hears: number;
+  /** Whom the sender would have take over, as a voter's place; undefined = nobody. */
+  readonly supports: number | undefined;
+  /** leaseTransitions of the newest Lease that the sender knows. */
+  readonly term: number;
+  readonly isApiWorking: boolean;
+  readonly isEligible: boolean;
+  readonly isDraining: boolean;
+  /** It answers for the addresses now. */
+  readonly isHolding: boolean;
+  readonly priority: number;
+}
+
+export interface ViewRules {
+  readonly self: string;
+  readonly intervalMs: number;
+  /** Heartbeats missed until a voter counts as silent. */
+  readonly multiplier: number;
+}
+
+interface Peer {
+  readonly heartbeat: Heartbeat;
+  readonly heardAt: MonotonicMs;
+}
+
+export interface ViewState {
+  readonly set: VoterSet | undefined;
+  readonly peers: ReadonlyMap<string, Peer>;
+}
+
+export function startView(): ViewState {
+  return { set: undefined, peers: new Map() };
+}
+
+export type HeartbeatVerdict = 'taken' | 'own' | 'stranger' | 'replayed';
+
+/** Takes one authenticated heartbeat, or says why it changes nothing. */
+export function hearHeartbeat(
+  rules: ViewRules,
+  view: ViewState,
+  heartbeat: Heartbeat,
+  now: MonotonicMs,
+): { readonly view: ViewState; readonly verdict: HeartbeatVerdict } {
+  if (heartbeat.sender === rules.self) return { view, verdict: 'own' };
+  const isVoter = view.set?.voters.some((voter) => voter.name === heartbeat.sender) === true;
+  if (!isVoter) return { view, verdict: 'stranger' };
+  const known = view.peers.get(heartbeat.sender)?.heartbeat;
+  if (known !== undefined && known.incarnation === heartbeat.incarnation && heartbeat.sequence <= known.sequence) {
+    return { view, verdict: 'replayed' };
+  }
+  const peers = new Map(view.peers).set(heartbeat.sender, { heartbeat, heardAt: now });
+  return { view: { ...view, peers }, verdict: 'taken' };
+}
+
+/** Takes a voter set read from the Lease; an older epoch is ignored. Peers that left it are forgotten. */
+export function changeVoters(view: ViewState, set: VoterSet): ViewState {
+  if (view.set !== undefined && set.epoch <= view.set.epoch) return view;
+  const names = new Set(set.voters.map((voter) => voter.name));
+  return { set, peers: new Map([...view.peers].filter(([name]) => names.has(name))) };
+}
+
+/** Silence after which a voter isn't heard any more, ms. */
+export function silentAfterMs(rules: ViewRules): number {
+  return rules.intervalMs * rules.multiplier;
+}
+
+export function majorityOf(count: number): number {
+  return Math.floor(count / 2) + 1;
+}
+
+/** Whether `name` was heard lately (oneself always is). */
+export function isHeard(rules: ViewRules, view: ViewState, name: string, now: MonotonicMs): boolean {
+  if (name === rules.self) return true;
+  const peer = view.peers.get(name);
+  return peer !== undefined && now < after(peer.heardAt, silentAfterMs(rules));
+}
+
+/** The bitmap of whom we hear. */
+export function hearsBitmap(rules: ViewRules, view: ViewState, now: MonotonicMs): number {
+  let bitmap = 0;
+  view.set?.voters.forEach((voter, place) => {
+    if (isHeard(rules, view, voter.name, now)) bitmap |= 1 << place;
+  });
+  return bitmap;
+}
+
+/** Whether a majority of the voter set, ourselves counted, is heard. False without a voter set or outside of it. */
+export function hearsMajority(rules: ViewRules, view: ViewState, now: MonotonicMs): boolean {
+  const voters = view.set?.voters ?? [];
+  if (!voters.some((voter) => voter.name === rules.self)) return false;
+  const heard = voters.filter((voter) => isHeard(rules, view, voter.name, now)).length;
+  return heard >= majorityOf(voters.length);
+}
+
+/** Heartbeats of the other voters that are heard now and speak of the present voter set. */
+function present(rules: ViewRules, view: ViewState, now: MonotonicMs): readonly Heartbeat[] {
+  const set = view.set;
+  if (set === undefined) return [];
+  return set.voters.flatMap((voter) => {
+    const peer = view.peers.get(voter.name);
+    const isUsable = peer !== undefined && isHeard(rules, view, voter.name, now) && peer.heartbeat.epoch === set.epoch;
+    return isUsable && peer !== undefined ? [peer.heartbeat] : [];
+  });
+}
+
+/**
+ * Whether a majority of the voter set misses `target`: by its own ears for us, by their bitmaps for the others. False when
+ * `target` is no voter: whoever sends no heartbeat can't be missed.
+ */
+export function isMissedByMajority(rules: ViewRules, view: ViewState, target: string, now: MonotonicMs): boolean {
+  const voters = view.set?.voters ?? [];
+  const place = voters.findIndex((voter) => voter.name === target);
+  if (place < 0 || target === rules.self || !voters.some((voter) => voter.name === rules.self)) return false;
+  let votes = isHeard(rules, view, target, now) ? 0 : 1;
+  for (const heartbeat of present(rules, view, now)) {
+    if (heartbeat.sender !== target && (heartbeat.hears & (1 << place)) === 0) votes += 1;
+  }
+  return votes >= majorityOf(voters.length);
+}
+
+/** Who of the living can serve, best first: by priority, then by place. `self` says what we'd put into a heartbeat of our own. */
+export function succession(
+  rules: ViewRules,
+  view: ViewState,
+  self: Pick<Heartbeat, 'isEligible' | 'isDraining' | 'isApiWorking' | 'priority'>,
+  now: MonotonicMs,
+): readonly string[] {
+  const alive = new Map<string, Pick<Heartbeat, 'isEligible' | 'isDraining' | 'isApiWorking' | 'priority'>>();
+  for (const heartbeat of present(rules, view, now)) alive.set(heartbeat.sender, heartbeat);
+  alive.set(rules.self, self);
+  const able = (view.set?.voters ?? []).flatMap((voter, place) => {
+    const state = alive.get(voter.name);
+    return state !== undefined && state.isEligible && !state.isDraining ? [{ name: voter.name, place, ...state }] : [];
+  });
+  able.sort(
+    (a, b) => Number(b.isApiWorking) - Number(a.isApiWorking) || b.priority - a.priority || a.place - b.place,
+  );
+  return able.map((one) => one.name);
+}
+
+/** Whether a majority of the voter set, ourselves counted, names us as the one to take over. */
+export function hasSupport(rules: ViewRules, view: ViewState, now: MonotonicMs): boolean {
+  const voters = view.set?.voters ?? [];
+  const place = voters.findIndex((voter) => voter.name === rules.self);
+  if (place < 0) return false;
+  const votes = present(rules, view, now).filter((heartbeat) => heartbeat.supports === place).length + 1;
+  return votes >= majorityOf(voters.length);
+}
+
+/** Whether any voter that is heard reports the API as working. */
+export function isApiWorkingElsewhere(rules: ViewRules, view: ViewState, now: MonotonicMs): boolean {
+  return present(rules, view, now).some((heartbeat) => heartbeat.isApiWorking);
+}
+
+/** A voter that is heard, holds the addresses and knows a later term than ours: we have been replaced. */
+export function replacedBy(rules: ViewRules, view: ViewState, term: number, now: MonotonicMs): string | undefined {
+  return present(rules, view, now).find((heartbeat) => heartbeat.isHolding && heartbeat.term > term)?.sender;
+}
+
+/** When the next voter falls silent unless it is heard again. */
+export function viewDeadline(rules: ViewRules, view: ViewState, now: MonotonicMs): MonotonicMs {
+  const ends = [...view.peers.values()].map((peer) => after(peer.heardAt, silentAfterMs(rules)));
+  return earliest(NEVER, ...ends.filter((end) => end > now));
+}

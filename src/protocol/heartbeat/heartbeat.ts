@@ -1,0 +1,165 @@
+/**
+ * The heartbeat datagram: what one candidate tells another over UDP, a few times a second. Ours alone, no standard; big
+ * endian, at most DATAGRAM_MAX octets, one version octet first behind the magic.
+ *
+ *      0  magic "HFhb"                        4      44  epoch of the voter set              4
+ *      4  version                             1      48  bitmap of the voters heard          2
+ *      5  lowest version its sender reads     1      50  supported voter's place, 255 none   1
+ *      6  flags                               2      51  priority                            1
+ *      8  cluster id                         16      52  term (leaseTransitions)             4
+ *     24  incarnation                         8      56  key id                              4
+ *     32  sequence                            4      60  length of the sender's name         1
+ *     36  echo: incarnation digest            4      61  sender's name (printable ASCII) 1…200
+ *     40  echo: sequence                      4       …  tag: HMAC-SHA-256 of all before    32
+ *
+ * The tag is made and checked by whoever has the key (kube room's Secret, system room's hash): here it is 32 octets. The
+ * echo says which datagram of the receiver its sender heard last: only who hears us now can know it, so a recorded
+ * datagram of an earlier run proves nothing.
+ */
+
+import { ByteReader, ByteWriter } from '../../base/bytes.ts';
+import { malformed, ok, type Decoded } from '../../base/outcome.ts';
+
+export const HEARTBEAT_VERSION = 1;
+export const DATAGRAM_MAX = 512;
+export const TAG_LENGTH = 32;
+export const CLUSTER_ID_LENGTH = 16;
+export const INCARNATION_LENGTH = 8;
+const MAGIC = 0x48466862;
+const FIXED_LENGTH = 61;
+const NAME_MAX = 200;
+const NOBODY = 255;
+
+const FLAG_API_WORKING = 1 << 0;
+const FLAG_ELIGIBLE = 1 << 1;
+const FLAG_DRAINING = 1 << 2;
+const FLAG_HOLDING = 1 << 3;
+
+export interface HeartbeatDatagram {
+  readonly version: number;
+  /** The lowest version that its sender still reads: talk down to it. */
+  readonly lowestVersion: number;
+  readonly isApiWorking: boolean;
+  readonly isEligible: boolean;
+  readonly isDraining: boolean;
+  readonly isHolding: boolean;
+  /** UID of the namespace kube-system, 16 octets. */
+  readonly clusterId: Uint8Array;
+  /** Random per start of the sender, 8 octets. */
+  readonly incarnation: Uint8Array;
+  readonly sequence: number;
+  /** First four octets of the receiver's incarnation and its sequence, as last heard; zero when never. */
+  readonly echoIncarnation: number;
+  readonly echoSequence: number;
+  readonly epoch: number;
+  readonly hears: number;
+  readonly supports: number | undefined;
+  /** 0–255. */
+  readonly priority: number;
+  readonly term: number;
+  /** Which key made the tag: first four octets of its SHA-256. */
+  readonly keyId: number;
+  readonly sender: string;
+}
+
+export type HeartbeatReason = 'truncated' | 'oversized' | 'not-heartbeat' | 'future-version' | 'bad-name' | 'bad-length';
+
+/** Everything before the tag. @throws RangeError for a name that is empty or too long. */
+export function encodeHeartbeat(beat: HeartbeatDatagram): Uint8Array {
+  const name = encodeName(beat.sender);
+  if (name.length === 0 || name.length > NAME_MAX) throw new RangeError(`a sender's name has 1 to ${NAME_MAX} octets`);
+  return new ByteWriter(FIXED_LENGTH + name.length)
+    .u32(MAGIC)
+    .u8(beat.version)
+    .u8(beat.lowestVersion)
+    .u16(flagsOf(beat))
+    .bytes(beat.clusterId)
+    .bytes(beat.incarnation)
+    .u32(beat.sequence)
+    .u32(beat.echoIncarnation)
+    .u32(beat.echoSequence)
+    .u32(beat.epoch)
+    .u16(beat.hears)
+    .u8(beat.supports ?? NOBODY)
+    .u8(beat.priority)
+    .u32(beat.term)
+    .u32(beat.keyId)
+    .u8(name.length)
+    .bytes(name)
+    .finish();
+}
+
+/** Splits a datagram into what the tag covers, what it says, and the tag, which the caller has still to check. */
+export function decodeHeartbeat(
+  datagram: Uint8Array,
+): Decoded<{ readonly beat: HeartbeatDatagram; readonly covered: Uint8Array; readonly tag: Uint8Array }, HeartbeatReason> {
+  if (datagram.length > DATAGRAM_MAX) return malformed('oversized', DATAGRAM_MAX);
+  if (datagram.length < FIXED_LENGTH + 1 + TAG_LENGTH) return malformed('truncated', datagram.length);
+  const reader = new ByteReader(datagram);
+  if (reader.u32() !== MAGIC) return malformed('not-heartbeat', 0);
+  const version = reader.u8();
+  const lowestVersion = reader.u8();
+  if (version === 0 || lowestVersion > HEARTBEAT_VERSION) return malformed('future-version', 4);
+  const flags = reader.u16();
+  const clusterId = reader.bytes(CLUSTER_ID_LENGTH);
+  const incarnation = reader.bytes(INCARNATION_LENGTH);
+  const [sequence, echoIncarnation, echoSequence, epoch] = [reader.u32(), reader.u32(), reader.u32(), reader.u32()];
+  const hears = reader.u16();
+  const supports = reader.u8();
+  const priority = reader.u8();
+  const term = reader.u32();
+  const keyId = reader.u32();
+  const nameLength = reader.u8();
+  const end = FIXED_LENGTH + nameLength;
+  // A later version may add fields behind the name, under the same tag; what we know stands where it stood.
+  const isTooShort = datagram.length < end + TAG_LENGTH;
+  const isTooLong = version === HEARTBEAT_VERSION && datagram.length > end + TAG_LENGTH;
+  if (nameLength === 0 || nameLength > NAME_MAX || isTooShort || isTooLong) return malformed('bad-length', 60);
+  const sender = decodeName(reader.bytes(nameLength));
+  if (sender === undefined) return malformed('bad-name', FIXED_LENGTH);
+  const beat: HeartbeatDatagram = {
+    version,
+    lowestVersion,
+    isApiWorking: (flags & FLAG_API_WORKING) !== 0,
+    isEligible: (flags & FLAG_ELIGIBLE) !== 0,
+    isDraining: (flags & FLAG_DRAINING) !== 0,
+    isHolding: (flags & FLAG_HOLDING) !== 0,
+    clusterId: Uint8Array.from(clusterId),
+    incarnation: Uint8Array.from(incarnation),
+    sequence,
+    echoIncarnation,
+    echoSequence,
+    epoch,
+    hears,
+    supports: supports === NOBODY ? undefined : supports,
+    priority,
+    term,
+    keyId,
+    sender,
+  };
+  const covered = datagram.subarray(0, datagram.length - TAG_LENGTH);
+  return ok({ beat, covered, tag: datagram.subarray(datagram.length - TAG_LENGTH) });
+}
+
+function flagsOf(beat: HeartbeatDatagram): number {
+  return (
+    (beat.isApiWorking ? FLAG_API_WORKING : 0) |
+    (beat.isEligible ? FLAG_ELIGIBLE : 0) |
+    (beat.isDraining ? FLAG_DRAINING : 0) |
+    (beat.isHolding ? FLAG_HOLDING : 0)
+  );
+}
+
+/** Node names are DNS subdomains (RFC 1123): printable ASCII is all that is sent or believed. */
+function encodeName(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => {
+    const code = character.charCodeAt(0);
+    if (code < 0x21 || code > 0x7e) throw new RangeError('a sender is named in printable ASCII');
+    return code;
+  });
+}
+
+function decodeName(bytes: Uint8Array): string | undefined {
+  if (bytes.some((octet) => octet < 0x21 || octet > 0x7e)) return undefined;
+  return String.fromCharCode(...bytes);
+}
