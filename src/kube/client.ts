@@ -66,8 +66,6 @@ export interface ApiClient {
   setPeers(peers: readonly string[]): void;
   /** The virtual IPs changed (a DNS name was resolved): they are never dialled. */
   setVips(vips: readonly string[]): void;
-  /** The endpoint that stopped answering a stream, by name: it is not asked first any more. */
-  demote(endpoint: string): void;
   /** The endpoint asked first now; undefined before the credentials are there. For status. */
   readonly preferredEndpoint: string | undefined;
   /** Called when streams should be opened (anew): first or new certificates, another server. Returns the unsubscriber. */
@@ -129,10 +127,6 @@ class HttpsApiClient implements ApiClient {
 
   setVips(vips: readonly string[]): void {
     this.#sessions.setVips(vips);
-  }
-
-  demote(endpoint: string): void {
-    this.#sessions.demote(endpoint);
   }
 
   get preferredEndpoint(): string | undefined {

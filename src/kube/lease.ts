@@ -31,6 +31,8 @@ export interface LeaseApiOptions {
   readonly log: Log;
   /** Default Date.now, with a fraction from the monotonic clock so that no two writes carry the same time. */
   readonly wallClock?: () => WallMs;
+  /** Silence after which the watch is opened anew, ms. Default 15 s. */
+  readonly watchIdleMs?: number;
 }
 
 export interface LeaseApi {
@@ -51,8 +53,8 @@ export function openLeaseApi(options: LeaseApiOptions): LeaseApi {
 const BASES_MAX = 4;
 /** After an API restart the election should see the Lease again quickly; one small request a second is nothing. */
 const WATCH_BACKOFF_MAX_MS = 2000;
-/** Bookmarks come about once a minute; without them for this long the stream is taken for dead. */
-const WATCH_IDLE_MS = 90_000;
+/** A holder renews every second or two, so silence means a dead holder or a dead stream: opening it anew tells which. */
+const WATCH_IDLE_MS = 15_000;
 
 class LeaseCalls implements LeaseApi {
   readonly #options: LeaseApiOptions;
@@ -103,7 +105,7 @@ class LeaseCalls implements LeaseApi {
       project: (raw) => this.#remember(raw),
       log: this.#options.log,
       backoffMaxMs: WATCH_BACKOFF_MAX_MS,
-      idleTimeoutMs: WATCH_IDLE_MS,
+      idleTimeoutMs: this.#options.watchIdleMs ?? WATCH_IDLE_MS,
       deadlineMs: this.#options.deadlineMs,
       listener: (event) => {
         if (event.kind === 'changed') listener(event.object);

@@ -174,7 +174,7 @@ class ListWatch<T> implements Reflector {
         else await this.#wait(ending.kind === 'expired' ? ending.message : 'the watch ended early', undefined);
         return;
       case 'idle':
-        this.#trouble('no event, no bookmark');
+        // A server that is frozen is found out, and passed over, by the next attempt.
         return;
       case 'failed':
         await this.#wait(ending.message, ending.retryAfterMs);
@@ -253,9 +253,7 @@ class ListWatch<T> implements Reflector {
     this.state = 'watching';
     this.#lastEventAt = performance.now();
     this.#recovered(result.endpoint);
-    const ending = await this.#consume(result.response);
-    if (ending.kind === 'idle') this.#options.client.demote(result.endpoint);
-    return ending;
+    return this.#consume(result.response);
   }
 
   /** Reads the stream to its end. Rejects with what the listener throws. */

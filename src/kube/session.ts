@@ -96,14 +96,6 @@ export class SessionKeeper {
     this.#options.log('info', 'api endpoint changed', { from: before, to: endpoint.name });
   }
 
-  /** The endpoint of this name fell silent: another is asked first. */
-  demote(name: string): void {
-    if (this.current === undefined) return;
-    const order = this.inOrder(this.current);
-    const next = order[1];
-    if (order[0]?.name === name && next !== undefined) this.prefer(this.current, next);
-  }
-
   setPeers(peers: readonly string[]): void {
     this.#peers = [...peers];
     this.#renewEndpoints();
