@@ -47,6 +47,7 @@ export function inNamespace<Value>(name: string | undefined, act: () => Value): 
 
 /** An unconnected TCP socket that lives in the namespace; call connect() on it. */
 export function tcpSocketIn(name: string | undefined, family: Family): Socket {
+  if (name === undefined) return new Socket();
   const fd = inNamespace(name, () => netfd().socket(family === 'ipv4' ? AF_INET : AF_INET6, SOCK_STREAM, 0));
   expectNoErrno(fd, 'socket');
   netfd().release(fd);
