@@ -36,8 +36,9 @@ export async function runManagerCommand(options: ManagerCommandOptions): Promise
     node: config.nodeName,
   });
   hookCrashes(log);
-  for (const { name, code, message, remedy } of warnings)
+  for (const { name, code, message, remedy } of warnings) {
     log.warn(message, { component: 'config', code, remedy, setting: name });
+  }
   const { runManager } = await import('../runtime/manager.ts');
   try {
     return await runManager({ config, log, version: VERSION });

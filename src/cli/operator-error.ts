@@ -1,6 +1,7 @@
 /** How a command tells an operator what is wrong: code and message on one line, what to type next on the second. */
 
-import { ERRORS, HoldfastError } from '../base/errors.ts';
+import type { HoldfastError } from '../base/errors.ts';
+import { ERRORS } from '../base/errors.ts';
 import type { Finding } from '../config/finding.ts';
 
 export function errorText(error: HoldfastError): string {

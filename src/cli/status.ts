@@ -68,7 +68,8 @@ function parseReport(line: string): StatusReport {
     parsed = undefined;
   }
   const isOurs = typeof parsed === 'object' && parsed !== null && 'schema' in parsed && parsed.schema === STATUS_SCHEMA;
-  if (!isOurs)
+  if (!isOurs) {
     throw new HoldfastError('STATUS_UNKNOWN', `the status is not of schema ${STATUS_SCHEMA}: ${line.slice(0, 80)}`);
+  }
   return parsed as StatusReport; // parsed boundary: the same program wrote it, of this schema
 }

@@ -68,8 +68,9 @@ function checkInterface(report: StatusReport): Check {
   const name = 'interface';
   if (link === undefined) return { name, isOk: false, detail: 'the configured interface does not exist' };
   if (link.isUp) return { name, isOk: true, detail: `${link.name} is up${link.hasCarrier ? '' : ', without carrier'}` };
-  if (link.isAllowedDown)
+  if (link.isAllowedDown) {
     return { name, isOk: true, detail: `${link.name} is down, as vip_allow_interface_not_up allows` };
+  }
   return { name, isOk: false, detail: `${link.name} is down` };
 }
 
@@ -87,8 +88,9 @@ function checkLeaseWatch(report: StatusReport): Check {
   const name = 'lease-watch';
   const lease = `${report.lease.namespace}/${report.lease.name}`;
   if (report.lease.watch.isSynced) return { name, isOk: true, detail: `watching ${lease}` };
-  if (report.tenure.isHeld)
+  if (report.tenure.isHeld) {
     return { name, isOk: true, detail: `not watching ${lease}; tenure: ${report.tenure.reason}` };
+  }
   return { name, isOk: false, detail: `${lease} is not being watched` };
 }
 

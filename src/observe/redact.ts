@@ -7,7 +7,9 @@ export const REDACTED = '[redacted]';
 
 /** Field names that hold secrets, in any spelling: `bgpPassword`, `client-key-data`, `vip_heartbeat_key`, `Authorization`. */
 const SECRET_NAME =
-  /pass(word|phrase|wd)|(^|_|-)pass$|Pass$|secret|token|authorization|cookie|credential|private[-_]?key|key[-_]?data|hmac|[-_]key$|[a-z]Key$|^key$/i;
+  /pass(word|phrase|wd)|secret|token|authorization|cookie|credential|private[-_]?key|key[-_]?data|hmac|peerpass$|(^|[-_])(key|pass)$/i;
+/** The same in camel case: `heartbeatKey`, `peerPass`, but not `monkey` or `bypass`. */
+const SECRET_CAMEL_NAME = /[a-z](Key|Pass)$/;
 /** Names that match by their form but hold nothing secret. */
 const HARMLESS_NAME = /^(secretName|secret_name|tokenPath|token_path|tokenFile|keyPath|keyFile)$/;
 
@@ -36,7 +38,7 @@ export function redactText(text: string): string {
 }
 
 export function isSecretName(name: string): boolean {
-  return SECRET_NAME.test(name) && !HARMLESS_NAME.test(name);
+  return (SECRET_NAME.test(name) || SECRET_CAMEL_NAME.test(name)) && !HARMLESS_NAME.test(name);
 }
 
 /** A copy of `fields` fit for a log: secrets hidden, octets as their count, errors as plain values, bounded in depth. */

@@ -148,9 +148,10 @@ async function listenOnSocket(server: Server, socket: string): Promise<void> {
 
 function makeFolder(socket: string): void {
   try {
-    mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
+    // one level only: /run/holdfast. `recursive` spins for ever where the kernel answers ENOENT, as in /proc
+    mkdirSync(dirname(socket), { mode: 0o755 });
   } catch {
-    // listening says it better: it names the socket and the setting
+    // it exists, or listening says it better: that names the socket and the setting
   }
 }
 

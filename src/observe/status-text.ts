@@ -68,8 +68,9 @@ function holderSentence(report: StatusReport): string {
   }
   if (holder === undefined) return `Nobody is known to hold ${names}: no Lease seen`;
   if (holder === '') return `Nobody holds ${names}: the Lease is released`;
-  if (holder === report.node)
+  if (holder === report.node) {
     return `This node is named by the Lease but may not hold ${names}: ${clean(report.tenure.reason)}`;
+  }
   return `${clean(holder)} holds ${names}; this node stands by`;
 }
 
