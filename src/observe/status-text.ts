@@ -33,9 +33,9 @@ export function renderStatus(report: StatusReport, options: TextOptions): string
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
 }
 
-/** `3 d 4 h`, `2 min 10 s`, `0.8 s`, `12 ms`: two units at most. */
+/** `3 d 4 h`, `2 min 10 s`, `1.8 s`, `142 ms`: two units at most. */
 export function durationText(ms: number): string {
-  if (ms < 100) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
   const seconds = Math.floor(ms / 1000);
   const units = [

@@ -65,7 +65,9 @@ describe('degraded', () => {
     const conflict = { mac: '02:00:00:00:00:99', sinceMs: 10 };
     expect(isDegraded(good)).toBe(false);
     expect(isDegraded(sampleReport({ problems: [{ code: 'API_FORBIDDEN', message: 'm', remedy: 'r' }] }))).toBe(true);
-    expect(isDegraded(sampleReport({ addresses: good.addresses.map((address) => ({ ...address, conflict })) }))).toBe(true);
+    expect(isDegraded(sampleReport({ addresses: good.addresses.map((address) => ({ ...address, conflict })) }))).toBe(
+      true,
+    );
   });
 });
 

@@ -67,7 +67,11 @@ describe('health over HTTP', () => {
 
   it('serves /metrics, and 404 with what there is for anything else', async () => {
     const server = await open();
-    expect(await get(server, '/metrics')).toMatchObject({ status: 200, text: 'holdfast_build_info 1\n', type: 'text/plain; version=0.0.4' });
+    expect(await get(server, '/metrics')).toMatchObject({
+      status: 200,
+      text: 'holdfast_build_info 1\n',
+      type: 'text/plain; version=0.0.4',
+    });
     expect(await get(server, '/')).toMatchObject({ status: 404, text: expect.stringContaining('/readyz') });
     const response = await fetch(`http://${server.addresses()[0]}/livez`, { method: 'POST' });
     expect(response.status).toBe(405);
@@ -128,7 +132,9 @@ describe('a port that is taken', () => {
 
   it('ends the start when strictness is asked for', async () => {
     const { blocker, port } = await blockPort();
-    await expect(open({ metricsAddress: `127.0.0.1:${port}`, isStrict: true })).rejects.toMatchObject({ code: 'PORT_IN_USE' });
+    await expect(open({ metricsAddress: `127.0.0.1:${port}`, isStrict: true })).rejects.toMatchObject({
+      code: 'PORT_IN_USE',
+    });
     blocker.close();
   });
 

@@ -96,9 +96,14 @@ describe('a reader that does not read', () => {
     reader.kill();
     sink.close();
     closeSync(fd);
-    const lines = text.split('\n').slice(0, -1).map((line): Record<string, unknown> => JSON.parse(line));
+    const lines = text
+      .split('\n')
+      .slice(0, -1)
+      .map((line): Record<string, unknown> => JSON.parse(line));
     expect(dropped).toBeGreaterThan(0);
     expect(lines.at(-1)).toMatchObject({ level: 'warn', count: dropped });
-    expect(lines.slice(0, -1).map((line) => line['index'])).toEqual(Array.from({ length: total - dropped }, (_, index) => index));
+    expect(lines.slice(0, -1).map((line) => line['index'])).toEqual(
+      Array.from({ length: total - dropped }, (_, index) => index),
+    );
   });
 });

@@ -48,14 +48,18 @@ describe('what a log line may not show', () => {
   });
 
   it('tells a HoldfastError by code and remedy, without a stack; anything else keeps its stack', () => {
-    const failed = redactFields({ err: new HoldfastError('INTERFACE_MISSING', 'no eth9', { context: { present: 'eth0' } }) });
+    const failed = redactFields({
+      err: new HoldfastError('INTERFACE_MISSING', 'no eth9', { context: { present: 'eth0' } }),
+    });
     expect(failed['err']).toEqual({
       type: 'HoldfastError',
       message: 'no eth9',
       code: 'INTERFACE_MISSING',
       remedy: expect.stringContaining('eth0'),
     });
-    expect(redactFields({ err: new TypeError('bug') })['err']).toMatchObject({ stack: expect.stringContaining('TypeError') });
+    expect(redactFields({ err: new TypeError('bug') })['err']).toMatchObject({
+      stack: expect.stringContaining('TypeError'),
+    });
   });
 
   it('bounds depth, length and octets, and survives a value that contains itself', () => {

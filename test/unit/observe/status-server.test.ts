@@ -90,13 +90,18 @@ describe('the status socket', () => {
 
   it('says which setting is wrong when the folder cannot be made', async () => {
     const failure = open('/proc/holdfast/status.sock');
-    await expect(failure).rejects.toMatchObject({ code: 'LISTEN_FAILED', remedy: expect.stringContaining('vip_status_socket') });
+    await expect(failure).rejects.toMatchObject({
+      code: 'LISTEN_FAILED',
+      remedy: expect.stringContaining('vip_status_socket'),
+    });
   });
 
   it('refuses other methods and paths, and outlives a malformed request', async () => {
     const socket = join(folder, 'status.sock');
     await open(socket);
-    expect(await exchange(socket, 'POST /status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n')).toMatch(/^HTTP\/1.1 405/);
+    expect(await exchange(socket, 'POST /status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n')).toMatch(
+      /^HTTP\/1.1 405/,
+    );
     expect(await exchange(socket, 'GET // HTTP/1.1\r\nHost: x\r\n\r\n')).toMatch(/^HTTP\/1.1 404/);
     expect(await exchange(socket, '\0\0\0\r\n\r\n')).toMatch(/^HTTP\/1.1 400/);
     expect(await readOne(socket)).toMatchObject({ node: 'node-a' });
@@ -167,13 +172,19 @@ describe('watching the status', () => {
 describe('asking when nobody answers', () => {
   it('tells nobody listening from somebody who is stuck', async () => {
     const none = readStatus(join(folder, 'none'), { isWatching: false, timeoutMs: 1000 });
-    await expect(none).rejects.toMatchObject({ code: 'NOT_RUNNING', message: expect.stringContaining('no Holdfast is running') });
+    await expect(none).rejects.toMatchObject({
+      code: 'NOT_RUNNING',
+      message: expect.stringContaining('no Holdfast is running'),
+    });
 
     const path = join(folder, 'stuck');
     const stuck = createServer(() => undefined).listen(path);
     await once(stuck, 'listening');
     const answer = readStatus(path, { isWatching: false, timeoutMs: 50 });
-    await expect(answer).rejects.toMatchObject({ code: 'NOT_RUNNING', message: expect.stringContaining('does not answer') });
+    await expect(answer).rejects.toMatchObject({
+      code: 'NOT_RUNNING',
+      message: expect.stringContaining('does not answer'),
+    });
     stuck.close();
   });
 });
