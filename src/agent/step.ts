@@ -62,7 +62,12 @@ export function step(rules: AgentRules, before: AgentState, event: AgentEvent, n
 export function agentDeadline(rules: AgentRules, state: AgentState, now: MonotonicMs): MonotonicMs {
   if (state.lifecycle === 'stopped') return NEVER;
   const vips = [...state.vips.values()].map(vipDeadline);
-  return earliest(electionDeadline(rules.election, state.election), nameDeadline(state), stopDeadline(state, now), ...vips);
+  return earliest(
+    electionDeadline(rules.election, state.election),
+    nameDeadline(state),
+    stopDeadline(state, now),
+    ...vips,
+  );
 }
 
 function stopDeadline(state: AgentState, now: MonotonicMs): MonotonicMs {
@@ -127,11 +132,12 @@ function isElectionEvent(event: AgentEvent): event is Extract<AgentEvent, Electi
 function resign(rules: AgentRules, state: AgentState, now: MonotonicMs): Elected {
   let turn: Elected = { state, outputs: [] };
   if (state.election.phase !== 'leading') return turn;
-  if (!state.election.isResigning && !isEligible(rules, state)) turn = applyElection(rules, turn, { kind: 'resign' }, now);
+  if (!state.election.isResigning && !isEligible(rules, state))
+    turn = applyElection(rules, turn, { kind: 'resign' }, now);
   const patienceIsOver = state.stoppingSince !== undefined && now >= after(state.stoppingSince, WITHDRAW_PATIENCE_MS);
-  const isWithdrawn = [...turn.state.vips.values()].every(isIdle) || patienceIsOver;
-  return turn.state.election.isResigning && isWithdrawn
-    ? applyElection(rules, turn, { kind: 'withdrawn' }, now)
+  const isConfirmed = [...turn.state.vips.values()].every(isIdle);
+  return turn.state.election.isResigning && (isConfirmed || patienceIsOver)
+    ? applyElection(rules, turn, { kind: 'withdrawn', isConfirmed }, now)
     : turn;
 }
 

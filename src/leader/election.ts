@@ -21,7 +21,7 @@
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import { nextRandom, type Seed } from '../base/random.ts';
 import type { ApiFailureKind, LeaseRecord } from './lease-record.ts';
-import { isNewerRecord, leaseToAcquire, leaseToRelease, INCARNATION_ANNOTATION, WITHDRAWN_ANNOTATION } from './lease-write.ts';
+import { hasConsent, isNewerRecord, leaseToAcquire, leaseToRelease, INCARNATION_ANNOTATION } from './lease-write.ts';
 
 export interface ElectionRules {
   readonly identity: string;
@@ -41,6 +41,8 @@ interface PendingCall {
   readonly purpose: 'acquire' | 'renew' | 'release' | 'read';
   readonly sentAt: MonotonicMs;
   readonly cause: GainCause;
+  /** What the write replaces; the watch may show the result before the answer does. */
+  readonly base: LeaseRecord | undefined;
 }
 
 export interface Observation {
@@ -56,6 +58,8 @@ export interface ElectionState {
   readonly phase: 'following' | 'leading' | 'releasing';
   readonly isEligible: boolean;
   readonly isResigning: boolean;
+  /** The kernel confirmed that our addresses are gone: a release may say so. */
+  readonly isWithdrawn: boolean;
   readonly observed: Observation | undefined;
   /** How often somebody else changed a Lease that names our identity: another process uses it too. */
   readonly impostorChanges: number;
@@ -64,7 +68,9 @@ export interface ElectionState {
   readonly renewedAt: MonotonicMs;
   readonly nextAttemptAt: MonotonicMs;
   readonly attempts: number;
-  readonly lastFailure: { readonly failure: ApiFailureKind; readonly message: string; readonly at: MonotonicMs } | undefined;
+  readonly lastFailure:
+    | { readonly failure: ApiFailureKind; readonly message: string; readonly at: MonotonicMs }
+    | undefined;
   readonly lastSuccessAt: MonotonicMs | undefined;
   readonly seed: Seed;
 }
@@ -73,13 +79,18 @@ export type ElectionEvent =
   | { readonly kind: 'tick' }
   | { readonly kind: 'lease.observed'; readonly source: 'watch' | 'read'; readonly lease: LeaseRecord | undefined }
   | { readonly kind: 'lease.written'; readonly attempt: number; readonly lease: LeaseRecord }
-  | { readonly kind: 'lease.failed'; readonly attempt: number; readonly failure: ApiFailureKind; readonly message: string }
+  | {
+      readonly kind: 'lease.failed';
+      readonly attempt: number;
+      readonly failure: ApiFailureKind;
+      readonly message: string;
+    }
   /** Whether this node could hold the addresses at all (interface up, carrier, not stopping). */
   | { readonly kind: 'eligible'; readonly isEligible: boolean }
   /** Stop renewing: the addresses are being withdrawn. */
   | { readonly kind: 'resign' }
-  /** Every address is off this node: the Lease may be released. */
-  | { readonly kind: 'withdrawn' }
+  /** The Lease may be released; `isConfirmed`: the kernel reports every address off this node, not only our patience over. */
+  | { readonly kind: 'withdrawn'; readonly isConfirmed: boolean }
   | { readonly kind: 'clock.jumped'; readonly byMs: number };
 
 export type ElectionOutput =
@@ -120,6 +131,7 @@ export function startElection(seed: Seed): ElectionState {
     phase: 'following',
     isEligible: false,
     isResigning: false,
+    isWithdrawn: false,
     observed: undefined,
     impostorChanges: 0,
     pending: undefined,
@@ -182,13 +194,24 @@ function handle(rules: ElectionRules, state: ElectionState, event: ElectionEvent
       return { state: { ...state, isResigning: state.phase === 'leading' }, outputs: [] };
     case 'withdrawn':
       return state.phase === 'leading' && state.isResigning
-        ? { state: { ...state, phase: 'releasing', nextAttemptAt: now }, outputs: [] }
+        ? { state: { ...state, phase: 'releasing', isWithdrawn: event.isConfirmed, nextAttemptAt: now }, outputs: [] }
         : { state, outputs: [] };
     case 'clock.jumped':
-      return state.phase === 'leading' && event.byMs > rules.leaseDurationMs - rules.renewDeadlineMs
-        ? lose(state, 'clock-jumped', now)
-        : { state, outputs: [] };
+      return jumped(rules, state, event.byMs, now);
   }
+}
+
+/** What was sent was sent that much longer ago. Another's expiry is not brought forward: waiting longer is safe. */
+function jumped(rules: ElectionRules, before: ElectionState, byMs: number, now: MonotonicMs): ElectionStep {
+  const { pending } = before;
+  const state: ElectionState = {
+    ...before,
+    renewedAt: after(before.renewedAt, -byMs),
+    pending: pending === undefined ? undefined : { ...pending, sentAt: after(pending.sentAt, -byMs) },
+  };
+  return state.phase === 'leading' && now >= tenureEnd(rules, state)
+    ? lose(state, 'clock-jumped', now)
+    : { state, outputs: [] };
 }
 
 function observe(
@@ -220,14 +243,15 @@ function learn(
 ): ElectionStep {
   const [jitter, seed] = nextRandom(before.seed);
   const isImpostor =
-    before.observed?.lease !== undefined &&
-    lease?.holder === rules.identity &&
-    lease.annotations[INCARNATION_ANNOTATION] !== undefined &&
-    lease.annotations[INCARNATION_ANNOTATION] !== rules.incarnation;
+    before.observed?.lease !== undefined && lease?.holder === rules.identity && isOfAnother(rules, lease);
   const state: ElectionState = {
     ...before,
     observed: { lease, at: now, jitter },
-    impostorChanges: isImpostor ? before.impostorChanges + 1 : lease?.holder === rules.identity ? before.impostorChanges : 0,
+    impostorChanges: isImpostor
+      ? before.impostorChanges + 1
+      : lease?.holder === rules.identity
+        ? before.impostorChanges
+        : 0,
     lastFailure: before.phase === 'following' ? undefined : before.lastFailure,
     seed,
   };
@@ -252,28 +276,33 @@ function written(
 ): ElectionStep {
   const call = before.pending;
   if (call === undefined || call.attempt !== event.attempt) return { state: before, outputs: [] };
-  const previous = before.observed?.lease;
+  const known = before.observed;
+  const isOvertaken = isNewerRecord(event.lease, known?.lease) === 'newer';
   const state: ElectionState = {
     ...before,
     pending: undefined,
-    observed: { lease: event.lease, at: now, jitter: before.observed?.jitter ?? 0 },
+    observed: known !== undefined && isOvertaken ? known : { lease: event.lease, at: now, jitter: known?.jitter ?? 0 },
     impostorChanges: 0,
     lastSuccessAt: now,
     lastFailure: undefined,
     nextAttemptAt: after(call.sentAt, rules.retryPeriodMs),
   };
   if (call.purpose === 'release') return finishRelease(state, true);
+  if (isOvertaken && known?.lease?.holder !== rules.identity) {
+    return state.phase === 'releasing' ? finishRelease(state, true) : { state, outputs: [] };
+  }
   const isWorthHolding = state.isEligible && now < after(call.sentAt, rules.renewDeadlineMs);
   if (state.phase === 'leading') return { state: { ...state, renewedAt: call.sentAt }, outputs: [] };
   if (state.phase === 'releasing' || !isWorthHolding) {
     // Ours by the Lease, but not wanted any more or too old to act on: give it back rather than let it lapse.
-    return { state: { ...state, phase: 'releasing', nextAttemptAt: now }, outputs: [] };
+    const isWithdrawn = state.phase === 'releasing' && state.isWithdrawn;
+    return { state: { ...state, phase: 'releasing', isWithdrawn, nextAttemptAt: now }, outputs: [] };
   }
   const gained: ElectionOutput = {
     kind: 'gained',
     cause: call.purpose === 'renew' ? 'late-answer' : call.cause,
-    consent: previous?.holder === '' && previous.annotations[WITHDRAWN_ANNOTATION] !== undefined,
-    previousHolder: previous?.holder ?? '',
+    consent: hasConsent(call.base),
+    previousHolder: call.base?.holder ?? '',
     sentAt: call.sentAt,
   };
   return { state: { ...state, phase: 'leading', isResigning: false, renewedAt: call.sentAt }, outputs: [gained] };
@@ -305,16 +334,17 @@ function attempt(rules: ElectionRules, state: ElectionState, now: MonotonicMs): 
   if (state.pending !== undefined || now < attemptAt(rules, state)) return { state, outputs: [] };
   const known = state.observed?.lease;
   if (state.phase === 'releasing') {
-    if (known === undefined || known.holder !== rules.identity) return finishRelease(state, true);
-    return send(state, { purpose: 'release', cause: 'own' }, now, (attempt) => ({
+    const isOurs = known?.holder === rules.identity && !isOfAnother(rules, known);
+    if (!isOurs) return finishRelease(state, true);
+    return send(state, { purpose: 'release', cause: 'own', base: known }, now, (attempt) => ({
       kind: 'lease.update',
       attempt,
-      lease: leaseToRelease(rules, known),
+      lease: leaseToRelease(rules, known, state.isWithdrawn),
       stamp: 'acquire',
     }));
   }
   const purpose = state.phase === 'leading' ? 'renew' : 'acquire';
-  return send(state, { purpose, cause: acquireCause(rules, known) }, now, (attempt) => ({
+  return send(state, { purpose, cause: acquireCause(rules, known), base: known }, now, (attempt) => ({
     kind: known === undefined ? 'lease.create' : 'lease.update',
     attempt,
     lease: leaseToAcquire(rules, known),
@@ -345,7 +375,7 @@ function acquireCause(rules: ElectionRules, known: LeaseRecord | undefined): Gai
 
 function send(
   state: ElectionState,
-  call: { readonly purpose: PendingCall['purpose']; readonly cause: GainCause },
+  call: Pick<PendingCall, 'purpose' | 'cause' | 'base'>,
   now: MonotonicMs,
   output: (attempt: number) => ElectionOutput,
 ): ElectionStep {
@@ -358,19 +388,28 @@ function send(
 
 function read(state: ElectionState, now: MonotonicMs): ElectionStep {
   if (state.pending !== undefined) return { state, outputs: [] };
-  return send(state, { purpose: 'read', cause: 'own' }, now, (attempt) => ({ kind: 'lease.read', attempt }));
+  return send(state, { purpose: 'read', cause: 'own', base: undefined }, now, (attempt) => ({
+    kind: 'lease.read',
+    attempt,
+  }));
+}
+
+/** A record under our name that another process wrote (our former run, or an impostor). */
+function isOfAnother(rules: ElectionRules, lease: LeaseRecord): boolean {
+  const incarnation = lease.annotations[INCARNATION_ANNOTATION];
+  return incarnation !== undefined && incarnation !== rules.incarnation;
 }
 
 function lose(state: ElectionState, cause: LossCause, now: MonotonicMs): ElectionStep {
   return {
-    state: { ...state, phase: 'following', isResigning: false, nextAttemptAt: now },
+    state: { ...state, phase: 'following', isResigning: false, isWithdrawn: false, nextAttemptAt: now },
     outputs: [{ kind: 'lost', cause, holder: state.observed?.lease?.holder ?? '' }],
   };
 }
 
 function finishRelease(state: ElectionState, isWritten: boolean): ElectionStep {
   return {
-    state: { ...state, phase: 'following', isResigning: false },
+    state: { ...state, phase: 'following', isResigning: false, isWithdrawn: false },
     outputs: [{ kind: 'released', isWritten }],
   };
 }

@@ -7,7 +7,10 @@ import type { LeaseRecord } from './lease-record.ts';
 
 /** Tells two processes that use one identity apart. */
 export const INCARNATION_ANNOTATION = 'holdfast.io/incarnation';
-/** Written with a release: the named node has taken its addresses off the wire before releasing. */
+/**
+ * Written with a release, `node/transitions`: the named node has taken its addresses off the wire before releasing. Others
+ * who held the Lease since (client-go keeps annotations it doesn't know) made it void by counting a transition.
+ */
 export const WITHDRAWN_ANNOTATION = 'holdfast.io/withdrawn-by';
 
 interface Writer {
@@ -36,14 +39,22 @@ export function leaseToAcquire(writer: Writer, known: LeaseRecord | undefined): 
   };
 }
 
-/** The record that frees the Lease after our addresses are withdrawn. */
-export function leaseToRelease(writer: Writer, known: LeaseRecord): LeaseRecord {
+/** The record that frees the Lease; it says that our addresses are withdrawn only where that is known. */
+export function leaseToRelease(writer: Writer, known: LeaseRecord, isWithdrawn: boolean): LeaseRecord {
+  const { [WITHDRAWN_ANNOTATION]: _, ...kept } = known.annotations;
+  const consent = { [WITHDRAWN_ANNOTATION]: `${writer.identity}/${known.transitions}` };
   return {
     ...known,
     holder: '',
     durationMs: RELEASED_DURATION_MS,
-    annotations: { ...known.annotations, [WITHDRAWN_ANNOTATION]: writer.identity },
+    annotations: isWithdrawn ? { ...kept, ...consent } : kept,
   };
+}
+
+/** Whether the last holder said, in releasing, that it had withdrawn: the address may be claimed without a probe. */
+export function hasConsent(lease: LeaseRecord | undefined): boolean {
+  if (lease === undefined || lease.holder !== '') return false;
+  return lease.annotations[WITHDRAWN_ANNOTATION]?.endsWith(`/${lease.transitions}`) === true;
 }
 
 /**
