@@ -62,6 +62,7 @@ export class Lab {
   readonly #ipv6Network: string;
   readonly #processes = new Map<LabProcess, string | undefined>();
   readonly #states = new Map<string, NodeState>();
+  readonly #powerListeners = new Set<(node: LabNode, isOn: boolean) => void>();
   readonly #onExit = (): void => this.#tearDown();
   readonly #onSignal = (signal: NodeJS.Signals): void => {
     this.#tearDown();
@@ -135,9 +136,17 @@ export class Lab {
 
   /** Undoes cut, unplug and isolate; powers a node on that was off (its processes are the caller's business). */
   heal(node: LabNode): void {
-    if (this.state(node) === 'off') this.#setUpMember(node);
+    const wasOff = this.state(node) === 'off';
+    if (wasOff) this.#setUpMember(node);
     else ip('-n', this.switchNamespace, 'link', 'set', node.port, 'up', 'master', 'br0');
     this.#states.set(node.name, 'on');
+    if (wasOff) for (const listener of this.#powerListeners) listener(node, true);
+  }
+
+  /** Calls `listener` after a node lost its power or got it back; the function returned ends that. */
+  onPower(listener: (node: LabNode, isOn: boolean) => void): () => void {
+    this.#powerListeners.add(listener);
+    return () => this.#powerListeners.delete(listener);
   }
 
   /** Nodes that are isolated reach everybody but each other. */
@@ -161,6 +170,7 @@ export class Lab {
     ip('-n', this.switchNamespace, 'link', 'del', node.port);
     ip('netns', 'del', node.namespace);
     this.#states.set(node.name, 'off');
+    for (const listener of this.#powerListeners) listener(node, false);
   }
 
   processesOf(node: LabNode): readonly LabProcess[] {

@@ -6,11 +6,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
+import { nowMs } from './clock.ts';
+
 /** Lines kept per process; older ones are dropped first. */
 const LINES_MAX = 20_000;
 
 export interface OutputLine {
-  /** performance.now() of this process when the line came. */
+  /** When the line came, on the lab's clock. */
   readonly atMs: number;
   readonly stream: 'stdout' | 'stderr';
   readonly text: string;
@@ -55,7 +57,7 @@ export class LabProcess {
       const source = this.#child[stream];
       if (source === null) continue;
       createInterface({ input: source }).on('line', (text) => {
-        const line = { atMs: performance.now(), stream, text };
+        const line = { atMs: nowMs(), stream, text };
         this.lines.push(line);
         if (this.lines.length > LINES_MAX) this.lines.shift();
         options.onLine?.(line);
@@ -70,7 +72,7 @@ export class LabProcess {
       };
       this.#child.on('close', (code, signal) => finish({ code, signal }));
       this.#child.on('error', (error) => {
-        this.lines.push({ atMs: performance.now(), stream: 'stderr', text: error.message });
+        this.lines.push({ atMs: nowMs(), stream: 'stderr', text: error.message });
         finish({ code: 127, signal: null });
       });
     });
