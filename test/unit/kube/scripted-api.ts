@@ -5,7 +5,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { CredentialStore, Credentials } from '../../../src/kube/credentials.ts';
 import type { Identity } from '../../../src/kube/credential-file.ts';
@@ -37,7 +37,7 @@ export interface ScriptedApi {
 
 export async function startScriptedApi(
   handler: Handler,
-  options: { readonly port?: number; readonly certificate?: Certificate; readonly host?: string } = {},
+  options: { readonly port?: number; readonly certificate?: Certificate } = {},
 ): Promise<ScriptedApi> {
   const certificate = options.certificate ?? SERVING;
   const open = new Set<Socket>();
@@ -66,8 +66,7 @@ export async function startScriptedApi(
     socket.on('error', () => undefined);
   });
   server.on('tlsClientError', () => undefined);
-  await new Promise<void>((resolve) => server.listen(options.port ?? 0, options.host ?? '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  const port = await listen(server, options.port);
   return {
     port,
     url: `https://127.0.0.1:${port}`,
@@ -85,6 +84,25 @@ export async function startScriptedApi(
         server.close(() => resolve());
       }),
   };
+}
+
+/**
+ * Listens on `wanted`, or on some port below the range that the kernel hands out by itself: what a test stops, it can start
+ * again on the same port although others run beside it.
+ */
+async function listen(server: Server, wanted: number | undefined): Promise<number> {
+  for (;;) {
+    const port = wanted ?? 10_000 + Math.floor(Math.random() * 20_000);
+    const error = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
+      server.once('error', resolve);
+      server.listen(port, '127.0.0.1', () => {
+        server.off('error', resolve);
+        resolve(undefined);
+      });
+    });
+    if (error === undefined) return port;
+    if (error.code !== 'EADDRINUSE' || wanted !== undefined) throw error;
+  }
 }
 
 /** Common name of the client certificate of a request. */
