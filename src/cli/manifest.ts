@@ -115,7 +115,7 @@ function renderManifest(
       ? []
       : [
           '# /etc/kubernetes is mounted as a folder so that admin.conf may appear later and super-admin.conf may be absent;',
-          '# an empty volume over pki keeps the private keys of the cluster out of sight.',
+          '# an empty volume over pki keeps the private keys of the cluster out of sight (--certificatesDir: where they are).',
         ]),
     ...(probeTarget(values) === undefined
       ? ['# No probes: neither prometheus_server nor health_check_port is on.']

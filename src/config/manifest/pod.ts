@@ -6,7 +6,8 @@
  * and `join` refuse an empty admin.conf ("failed to find CurrentContext"), and an empty super-admin.conf on a joined node
  * breaks `kubeadm certs renew` and `upgrade` (missing context). The folder shows admin.conf when it appears,
  * super-admin.conf while it is there, and files replaced by rename. What else lies in it, the cluster's private keys, is
- * covered by an empty volume mounted over pki.
+ * covered by an empty volume mounted over pki (seen with runc 1.1.5: keys gone, also where pki is a symbolic link; where
+ * there is no pki the container cannot start, hence --certificatesDir).
  */
 
 import type { V1Container, V1Pod, V1PodSpec, V1Probe, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
