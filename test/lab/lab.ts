@@ -103,6 +103,15 @@ export class Lab {
     return `${this.#ipv6Network}${host}`;
   }
 
+  /** The bridge's hardware address. */
+  switchMac(): Buffer {
+    // /sys shows the network namespace it was mounted in, iproute2 the one asked.
+    const [row] = JSON.parse(ip('-n', this.switchNamespace, '-j', 'link', 'show', 'br0')) as readonly [
+      { address: string },
+    ];
+    return Buffer.from(row.address.replaceAll(':', ''), 'hex');
+  }
+
   node(name: string): LabNode {
     const found = this.nodes.find((node) => node.name === name);
     if (found === undefined) throw new Error(`the lab has no node ${name}`);
