@@ -14,9 +14,8 @@ export type Flags = Record<string, string>;
 /** Words that may follow a boolean flag as its value; Go would want them after `=`. */
 const BOOLEAN_WORD = /^(true|false|t|f|1|0)$/i;
 
-/** Adds a flag for every setting that has one; the values given end up in the record returned, once parsed. */
-export function addSettingFlags(command: Command): Flags {
-  const flags: Flags = {};
+/** Adds a flag for every setting that has one; the values given end up in `flags`, which is returned, once parsed. */
+export function addSettingFlags(command: Command, flags: Flags = {}): Flags {
   for (const option of OPTIONS) {
     if (option.flag === undefined) continue;
     const names = [option.flag, ...(option.flagAliases ?? [])];
@@ -27,21 +26,11 @@ export function addSettingFlags(command: Command): Flags {
 
 /**
  * Arguments with boolean flags written out: `--arp` becomes `--arp=true`, `--arp false` becomes `--arp=false`, so that no
- * boolean takes a subcommand or an argument for its value.
+ * boolean takes a subcommand or an argument for its value. `more`: booleans beside the settings'.
  */
-export function writeOutBooleans(args: readonly string[]): readonly string[] {
-  const booleans = new Set(
-    OPTIONS.filter((option) => option.type.kind === 'boolean').flatMap((option) => [
-      option.flag,
-      ...(option.flagAliases ?? []),
-    ]),
-  );
-  const valued = new Set(
-    OPTIONS.filter((option) => option.type.kind !== 'boolean').flatMap((option) => [
-      option.flag,
-      ...(option.flagAliases ?? []),
-    ]),
-  );
+export function writeOutBooleans(args: readonly string[], more: readonly string[] = []): readonly string[] {
+  const booleans = new Set([...flagNames((option) => option.type.kind === 'boolean'), ...more]);
+  const valued = new Set(flagNames((option) => option.type.kind !== 'boolean'));
   const result: string[] = [];
   for (let index = 0; index < args.length; index += 1) {
     const arg = args[index] ?? '';
@@ -62,6 +51,13 @@ export function writeOutBooleans(args: readonly string[]): readonly string[] {
     }
   }
   return result;
+}
+
+function flagNames(isWanted: (option: Option) => boolean): readonly string[] {
+  return OPTIONS.filter((option) => isWanted(option) && option.flag !== undefined).flatMap((option) => [
+    option.flag ?? '',
+    ...(option.flagAliases ?? []),
+  ]);
 }
 
 function addFlag(command: Command, option: Option, name: string, isAlias: boolean, flags: Flags): void {

@@ -12,9 +12,9 @@ import type { Flags } from './flags.ts';
 import { findingText } from './operator-error.ts';
 import { VERSION } from './version.ts';
 
-export const EXIT_CONFIG = 2;
+const EXIT_CONFIG = 2;
 /** EX_SOFTWARE of sysexits.h. */
-export const EXIT_CRASH = 70;
+const EXIT_CRASH = 70;
 
 export interface ManagerCommandOptions {
   readonly flags: Flags;
@@ -43,7 +43,7 @@ export async function runManagerCommand(options: ManagerCommandOptions): Promise
   try {
     return await runManager({ config, log, version: VERSION });
   } catch (error) {
-    if (!(error instanceof HoldfastError)) throw error;
+    if (!(error instanceof HoldfastError)) return crash(log, error);
     log.fatal(error.message, { code: error.code, remedy: error.remedy });
     return 1;
   } finally {
@@ -53,12 +53,14 @@ export async function runManagerCommand(options: ManagerCommandOptions): Promise
 
 /** An error nobody handled, or a broken invariant: one line with everything, then the end. */
 function hookCrashes(log: OpenLog): void {
-  const crash = (err: unknown): void => {
-    log.fatal('the process ends because of an error that nobody handled', { code: 'INTERNAL_ERROR', err });
-    process.exit(EXIT_CRASH);
-  };
-  process.on('uncaughtException', crash);
-  process.on('unhandledRejection', crash);
+  const end = (err: unknown): never => process.exit(crash(log, err));
+  process.on('uncaughtException', end);
+  process.on('unhandledRejection', end);
+}
+
+function crash(log: OpenLog, err: unknown): number {
+  log.fatal('the process ends because of an error that nobody handled', { code: 'INTERNAL_ERROR', err });
+  return EXIT_CRASH;
 }
 
 function logFormat(value: string): 'json' | 'pretty' | 'auto' {

@@ -5,6 +5,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { HoldfastError } from '../base/errors.ts';
+import type { CommandResult } from './config.ts';
 import { addSettingFlags, writeOutBooleans } from './flags.ts';
 import { crashText, errorText } from './operator-error.ts';
 import { versionText } from './version.ts';
@@ -28,11 +29,13 @@ export interface Terminal {
 /** Runs the command that `args` (without node and script) name, and returns the exit code. Never throws. */
 export async function runProgram(args: readonly string[], terminal: Terminal): Promise<number> {
   let exitCode = 0;
-  const program = buildProgram(terminal, (code) => {
+  const exit = (code: number): void => {
     exitCode = code;
-  });
+  };
+  const program = buildProgram(terminal, exit);
   try {
-    await program.parseAsync(writeOutBooleans(args), { from: 'user' });
+    const booleans = await addManifests(program, args, terminal, exit);
+    await program.parseAsync([...writeOutBooleans(args, booleans)], { from: 'user' });
     return exitCode;
   } catch (error) {
     return tell(toOperatorError(error, program, args), terminal);
@@ -52,26 +55,25 @@ function tell(error: unknown, terminal: Terminal): number {
 
 function toOperatorError(error: unknown, program: Command, args: readonly string[]): unknown {
   if (!(error instanceof CommanderError) || error.exitCode === 0) return error;
-  const context = { command: commandPath(program, args) };
+  const path = commandPath(program, args);
+  const context = { command: path.map((command) => command.name()).join(' ') };
   if (error.code === 'commander.help') {
-    const names = program.commands.map((command) => command.name()).join(', ');
-    return new HoldfastError('COMMAND_INVALID', `a command is missing: one of ${names}`, { context });
+    const names = path.at(-1)?.commands.map((command) => command.name());
+    return new HoldfastError('COMMAND_INVALID', `a command is missing: one of ${names?.join(', ')}`, { context });
   }
   const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
   return new HoldfastError('COMMAND_INVALID', message, { context, cause: error });
 }
 
-/** `holdfast manifest pod`: the commands that `args` begin with, as far as they exist. */
-function commandPath(program: Command, args: readonly string[]): string {
-  let command = program;
-  const path = [program.name()];
+/** holdfast, manifest, pod: the commands that `args` begin with, as far as they exist. */
+function commandPath(program: Command, args: readonly string[]): readonly Command[] {
+  const path = [program];
   for (const arg of args) {
-    const next = command.commands.find((candidate) => candidate.name() === arg);
+    const next = path.at(-1)?.commands.find((candidate) => candidate.name() === arg);
     if (next === undefined) break;
-    path.push(next.name());
-    command = next;
+    path.push(next);
   }
-  return path.join(' ');
+  return path;
 }
 
 function buildProgram(terminal: Terminal, exit: (code: number) => void): Command {
@@ -82,6 +84,7 @@ function buildProgram(terminal: Terminal, exit: (code: number) => void): Command
     .configureOutput({ writeOut: terminal.write, writeErr: () => undefined })
     .showSuggestionAfterError(true);
   addManager(program, terminal, exit);
+  addConfig(program, terminal, exit);
   addStatus(program, terminal, exit);
   addVersion(program, terminal);
   return program;
@@ -96,6 +99,44 @@ function addManager(program: Command, terminal: Terminal, exit: (code: number) =
     const { runManagerCommand } = await import('./manager.ts');
     exit(await runManagerCommand({ flags, writeError: terminal.writeError }));
   });
+}
+
+function addConfig(program: Command, terminal: Terminal, exit: (code: number) => void): void {
+  const command = program
+    .command('config')
+    .description('print the effective configuration and where each value came from (exit code 2 when it has problems)')
+    .option('--json', 'print it as JSON', false)
+    .option('--all', 'settings without effect and at their defaults as well', false);
+  const flags = addSettingFlags(command);
+  command.action(async (options: { json: boolean; all: boolean }) => {
+    const { runConfig } = await import('./config.ts');
+    const { readConfigInput } = await import('./config-input.ts');
+    finish(runConfig({ input: readConfigInput(flags), isJson: options.json, isAll: options.all }), terminal, exit);
+  });
+}
+
+/**
+ * `manifest` and `kubeadm`: known by name always, with their flags and what they need only when one of them is asked for.
+ * Returns their boolean flags.
+ */
+async function addManifests(
+  program: Command,
+  args: readonly string[],
+  terminal: Terminal,
+  exit: (code: number) => void,
+): Promise<readonly string[]> {
+  const manifest = program.command('manifest').description('print a manifest: pod, daemonset or rbac');
+  const kubeadm = program.command('kubeadm').description('print the static pod for `kubeadm init` or `kubeadm join`');
+  if (!args.some((arg) => arg === 'manifest' || arg === 'kubeadm')) return [];
+  const { addManifestCommands, manifestBooleans } = await import('./manifest-program.ts');
+  addManifestCommands(manifest, kubeadm, (result) => finish(result, terminal, exit));
+  return manifestBooleans();
+}
+
+function finish(result: CommandResult, terminal: Terminal, exit: (code: number) => void): void {
+  terminal.write(result.stdout);
+  terminal.writeError(result.stderr);
+  exit(result.exitCode);
 }
 
 function addStatus(program: Command, terminal: Terminal, exit: (code: number) => void): void {

@@ -57,6 +57,14 @@ describe('the command line', () => {
     [['manager', '--interface'], "option '--interface <text>' argument missing", 'holdfast manager --help'],
     [[], 'a command is missing: one of ', 'holdfast --help'],
     [['status', 'extra'], 'too many arguments', 'holdfast status --help'],
+    [['manifest'], 'a command is missing: one of pod, daemonset, rbac', 'holdfast manifest --help'],
+    [['manifest', 'podd'], "unknown command 'podd' (Did you mean pod?)", 'holdfast manifest --help'],
+    [
+      ['manifest', 'pod', '--imge', 'x'],
+      "unknown option '--imge' (Did you mean --image?)",
+      'holdfast manifest pod --help',
+    ],
+    [['manifest', 'rbac', '--role=maybe'], '--role: "maybe" is not true or false', 'holdfast manifest --help'],
   ])('tells %j in two lines, code 2', async (args, message, remedy) => {
     const { code, out, err } = await run(...args);
     expect({ code, out }).toEqual({ code: 2, out: '' });
@@ -83,6 +91,45 @@ describe('the command line', () => {
     expect(text).toContain('--leaseDuration: "soon" is not');
     expect(text.match(/remedy: /g)?.length).toBeGreaterThanOrEqual(2);
     expect(text).not.toMatch(/^\s+at /m);
+  });
+});
+
+describe('commands of other rooms', () => {
+  const settings = ['--controlplane', '--arp', '--address', '10.0.0.100'];
+
+  it('print the configuration as JSON, with the source of each value', async () => {
+    const { code, out } = await run('config', '--json', ...settings);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      values: { address: { value: '10.0.0.100', source: 'flag' } },
+      problems: [],
+    });
+    expect(await run('config', '--controlplane', '--address', 'no/address')).toMatchObject({ code: 2 });
+  });
+
+  it("write manifests, with kube-vip's flags before or after the kind, booleans bare or with =", async () => {
+    const after = await run('manifest', 'daemonset', ...settings, '--interface', 'eth0', '--inCluster', '--taint');
+    expect(after).toMatchObject({ code: 0, out: expect.stringContaining('kind: DaemonSet') });
+    const before = await run(
+      'manifest',
+      '--interface',
+      'eth0',
+      ...settings,
+      'daemonset',
+      '--inCluster=true',
+      '--taint=true',
+    );
+    expect(before.out).toBe(after.out);
+    expect(await run('manifest', 'rbac')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('kind: ServiceAccount'),
+    });
+  });
+
+  it('write the static pod for kubeadm, which needs the interface', async () => {
+    const pod = await run('kubeadm', 'init', ...settings, '--interface', 'eth0');
+    expect(pod).toMatchObject({ code: 0, out: expect.stringContaining('kind: Pod') });
+    expect(await run('kubeadm', 'join', ...settings)).toMatchObject({ code: 2, out: '' });
   });
 });
 
