@@ -146,6 +146,19 @@ describe('the pod', () => {
     ]);
   });
 
+  test('says in one way what can be said in two, and takes the identity from the node it runs on', () => {
+    const file = { path: '/c.yaml', text: 'address: 192.0.2.9\n' };
+    const input = { ...inputOf({ ...ARP, address: '', nodeName: 'a', 'config-file': '/c.yaml' }), file };
+    const { stdout } = runManifest('pod', { input, flags: {}, version: '1.2.3' });
+    expect(stdout).toBe(manifest('pod', { ...ARP, address: '192.0.2.9' }));
+    const older = runManifest('pod', {
+      input: inputOf({ ...ARP, address: '', vip: '192.0.2.9' }),
+      flags: {},
+      version: '1.2.3',
+    });
+    expect(older.stdout).toBe(stdout);
+  });
+
   test('has NET_ADMIN and NET_RAW and nothing else', () => {
     const [container] = podSpec().containers;
     expect(container?.securityContext).toEqual({
@@ -291,7 +304,7 @@ describe('the role', () => {
         resources: ['leases'],
         verbs: ['get', 'list', 'watch', 'create', 'update'],
       },
-      { apiGroups: ['', 'events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+      { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
       { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] },
     ]);
   });
