@@ -13,6 +13,7 @@ import { formatPrefix, parseIp, type Prefix } from '../../src/base/ip.ts';
 import { HOLDFAST_ADDRESS_PROTOCOL, IFA_F_DEPRECATED, IFA_F_TENTATIVE } from '../../src/protocol/netlink/constants.ts';
 import type { InterfaceAddress, KernelChange, Link } from '../../src/protocol/netlink/records.ts';
 import { openKernel, type Kernel, type KernelOptions } from '../../src/system/kernel.ts';
+import { writeSysctl } from '../../src/system/sysctl.ts';
 import { inNamespace, netfd } from './namespace.ts';
 
 const NAMESPACE = `hf-kernel-${process.pid}-n1`;
@@ -275,6 +276,34 @@ describe('two prefix lengths of one address', () => {
   });
 });
 
+describe('an IPv4 address with the prefix length of its network', () => {
+  const network = prefix('10.9.0.50/24');
+  const own = prefix('10.9.0.1/24');
+
+  test('takes those added after it along when it goes', async () => {
+    const node = watched();
+    const ifindex = node.link('eth0').index;
+    node.kernel.addAddress({ ifindex, prefix: network, validSeconds: 30, scope: 'global' });
+    ip('addr add 10.9.0.1/24 dev eth0');
+    expect((node.address(own)?.flags ?? 0) & IFA_F_SECONDARY).toBe(IFA_F_SECONDARY);
+    node.kernel.deleteAddress({ ifindex, prefix: network });
+    await node.next((change) => isGone(change, own));
+  });
+
+  test('does not with promote_secondaries, and a /32 never does', () => {
+    const node = watched();
+    const ifindex = node.link('eth0').index;
+    inNamespace(NAMESPACE, () => writeSysctl('net/ipv4/conf/eth0/promote_secondaries', '1'));
+    for (const wanted of [network, V4])
+      node.kernel.addAddress({ ifindex, prefix: wanted, validSeconds: 30, scope: 'global' });
+    ip('addr add 10.9.0.1/24 dev eth0');
+    node.kernel.deleteAddress({ ifindex, prefix: network });
+    inNamespace(NAMESPACE, () => writeSysctl('net/ipv4/conf/eth0/promote_secondaries', '0'));
+    node.kernel.deleteAddress({ ifindex, prefix: V4 });
+    expect(node.address(own)).toBeDefined();
+  });
+});
+
 test('the kernel’s words are in the message: IPv6 is disabled on the interface', () => {
   const node = watched();
   execFileSync('ip', ['netns', 'exec', NAMESPACE, 'sysctl', '-qw', 'net.ipv6.conf.eth0.disable_ipv6=1']);
@@ -348,6 +377,18 @@ describe('links', () => {
 });
 
 describe('default routes', () => {
+  test('of a namespace that never had a route: none', () => {
+    const empty = `${NAMESPACE}empty`;
+    execFileSync('ip', ['netns', 'add', empty]);
+    try {
+      const kernel = inNamespace(empty, () => openKernel(netfd()));
+      open.push(kernel);
+      expect(kernel.dump()).toMatchObject({ links: [{ name: 'lo' }], addresses: [], defaultRoutes: [] });
+    } finally {
+      execFileSync('ip', ['netns', 'del', empty]);
+    }
+  });
+
   test('of both families are dumped and notified, others are neither', async () => {
     const node = watched();
     expect(node.kernel.dump().defaultRoutes).toEqual([]);

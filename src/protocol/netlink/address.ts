@@ -5,6 +5,10 @@
  * length adds a second one beside it. IPv6: the address alone; replacing it with another length renews the old one and
  * keeps its length. A request to delete must name the length of the existing one in both (in IPv4 the kernel looks at the
  * length only when IFA_ADDRESS is there, so it always is).
+ *
+ * IPv4 addresses of one network and prefix length on one interface hang together: when the first goes, by request or by
+ * lifetime, the others (IFA_F_SECONDARY) go with it, unless net.ipv4.conf.*.promote_secondaries is 1. A /32 hangs on
+ * nothing and takes nothing along.
  */
 
 import { assert } from '../../base/assert.ts';

@@ -78,6 +78,8 @@ export const IFA_FLAGS = 8;
 export const IFA_PROTO = 11;
 
 /** linux/if_addr.h: IFA_F_*. */
+/** Not the first of its network on the interface (IPv4): goes when that one goes, unless promote_secondaries is set. */
+export const IFA_F_SECONDARY = 0x01;
 export const IFA_F_NODAD = 0x02;
 export const IFA_F_DADFAILED = 0x08;
 export const IFA_F_DEPRECATED = 0x20;

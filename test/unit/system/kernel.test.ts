@@ -170,6 +170,18 @@ describe('dump', () => {
     expect(script.sent).toHaveLength(20);
   });
 
+  test('a routing table that does not exist has no routes', () => {
+    const { script, kernel } = start();
+    script.answer = (sequence) => [sequence <= 2 ? done(sequence) : acknowledge(sequence, 2)];
+    expect(kernel.dump().defaultRoutes).toEqual([]);
+  });
+
+  test('another refusal is an error', () => {
+    const { script, kernel } = start();
+    script.answer = (sequence) => [acknowledge(sequence, 12)];
+    expect(caught(() => kernel.dump()).message).toBe('listing links: ENOMEM');
+  });
+
   test('a message in it that can’t be decoded is counted, the rest is used', () => {
     const { script, kernel } = start();
     script.answer = (sequence) => [
