@@ -49,9 +49,10 @@ export function stepAddresses(rules: AgentRules, before: AgentState, event: Agen
     if (!wantedKeys.has(key) && stepped.state.phase === 'idle' && !stepped.state.isPresent) vips.delete(key);
     else vips.set(key, stepped.state);
   }
-  const isKernelEvent = event.kind === 'kernel.dumped' || event.kind === 'kernel.changed';
-  const removals = isKernelEvent ? leftoverRemovals(rules, state, hasDecided) : [];
-  return { state: { ...state, vips, hasDecided }, effects: [...removals, ...effects], notes };
+  const isDue = event.kind === 'kernel.dumped' || event.kind === 'kernel.changed' || hasDecided !== before.hasDecided;
+  const removals = isDue ? leftoverRemovals(rules, state, hasDecided) : [];
+  // Consent is about the addresses of the former holder, now: not about one that a name comes to mean later.
+  return { state: { ...state, vips, hasDecided, hasConsent: false }, effects: [...removals, ...effects], notes };
 }
 
 function withWantedVips(state: AgentState, wanted: ReturnType<typeof wantedPrefixes>, now: MonotonicMs): AgentState {
@@ -120,6 +121,8 @@ function vipEvents(state: AgentState, vip: VipState, event: AgentEvent): readonl
     }
     case 'effect.failed':
       return event.effect === 'address.add' && event.address === vip.prefix.ip.text ? [{ kind: 'failed' }] : [];
+    case 'clock.jumped':
+      return [{ kind: 'clock-jumped' }];
     case 'kernel.changed':
       return event.change.kind === 'link' && isNewPath(event.change.link, state.ifindex) ? [{ kind: 'reannounce' }] : [];
     default:

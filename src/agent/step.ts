@@ -111,7 +111,7 @@ function applyElection(rules: AgentRules, turn: Elected, event: ElectionEvent, n
   const stepped = stepElection(rules.election, turn.state.election, event, now);
   let state: AgentState = { ...turn.state, election: stepped.state };
   for (const output of stepped.outputs) {
-    if (output.kind === 'gained') state = { ...state, leadingSince: now, hasConsent: output.consent, hasDecided: true };
+    if (output.kind === 'gained') state = { ...state, leadingSince: now, hasConsent: output.consent };
     if (output.kind === 'lost' || output.kind === 'released') {
       state = { ...state, leadingSince: undefined, hasConsent: false };
     }
@@ -132,8 +132,8 @@ function isElectionEvent(event: AgentEvent): event is Extract<AgentEvent, Electi
 function resign(rules: AgentRules, state: AgentState, now: MonotonicMs): Elected {
   let turn: Elected = { state, outputs: [] };
   if (state.election.phase !== 'leading') return turn;
-  if (!state.election.isResigning && !isEligible(rules, state))
-    turn = applyElection(rules, turn, { kind: 'resign' }, now);
+  const isResignationDue = !state.election.isResigning && !isEligible(rules, state);
+  if (isResignationDue) turn = applyElection(rules, turn, { kind: 'resign' }, now);
   const patienceIsOver = state.stoppingSince !== undefined && now >= after(state.stoppingSince, WITHDRAW_PATIENCE_MS);
   const isConfirmed = [...turn.state.vips.values()].every(isIdle);
   return turn.state.election.isResigning && (isConfirmed || patienceIsOver)

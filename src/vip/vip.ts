@@ -78,7 +78,10 @@ export type VipEvent =
   | { readonly kind: 'present'; readonly isPresent: boolean }
   /** A frame in which somebody else uses the address as its own. */
   | { readonly kind: 'rival'; readonly mac: Mac }
+  /** The kernel refused to add the address. */
   | { readonly kind: 'failed' }
+  /** Time passed that our clock did not count: the kernel lifetime reaches further than it should. */
+  | { readonly kind: 'clock-jumped' }
   /** Carrier or the active port came back: neighbours may have to be told again. */
   | { readonly kind: 'reannounce' };
 
@@ -135,7 +138,7 @@ export function vipAddress(state: VipState): Ip {
 
 /** Whether nothing of the address is left on this node that we know of. */
 export function isIdle(state: VipState): boolean {
-  return state.phase === 'idle' || state.phase === 'probing' || state.phase === 'conflict';
+  return !state.isPresent && (state.phase === 'idle' || state.phase === 'probing' || state.phase === 'conflict');
 }
 
 export function vipDeadline(state: VipState): MonotonicMs {
@@ -149,7 +152,7 @@ export function lifetimeSeconds(rules: VipRules, wish: VipWish, now: MonotonicMs
 
 /** The address as a function of what is wished and what happens. */
 export function stepVip(rules: VipRules, state: VipState, wish: VipWish, event: VipEvent, now: MonotonicMs): VipStep {
-  const heard = hear(rules, state, event, now);
+  const heard = hear(rules, state, wish, event, now);
   const turned = turn(rules, heard.state, wish, now);
   const done = proceed(rules, turned.state, wish, now);
   return { state: done.state, outputs: [...heard.outputs, ...turned.outputs, ...done.outputs] };
@@ -159,22 +162,26 @@ function enter(state: VipState, phase: VipPhase, now: MonotonicMs, change: Parti
   return { ...state, phase, since: now, nextAt: now, lifetimeAt: NEVER, ...change };
 }
 
-function hear(rules: VipRules, state: VipState, event: VipEvent, now: MonotonicMs): VipStep {
+function hear(rules: VipRules, state: VipState, wish: VipWish, event: VipEvent, now: MonotonicMs): VipStep {
   switch (event.kind) {
     case 'tick':
       return { state, outputs: [] };
     case 'present':
-      return hearKernel(state, event.isPresent, now);
+      return hearKernel(state, wish, event.isPresent, now);
     case 'rival':
       return hearRival(rules, state, event.mac, now);
     case 'failed':
-      return { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs: [] };
+      return { state: state.phase === 'claiming' ? { ...state, nextAt: after(now, RETRY_MS) } : state, outputs: [] };
+    case 'clock-jumped':
+      return { state: state.phase === 'holding' ? { ...state, lifetimeAt: now } : state, outputs: [] };
     case 'reannounce':
-      return state.phase === 'holding' ? { state: { ...state, burstSent: 0, nextAt: now }, outputs: [] } : { state, outputs: [] };
+      return state.phase === 'holding'
+        ? { state: { ...state, burstSent: 0, nextAt: now }, outputs: [] }
+        : { state, outputs: [] };
   }
 }
 
-function hearKernel(before: VipState, isPresent: boolean, now: MonotonicMs): VipStep {
+function hearKernel(before: VipState, wish: VipWish, isPresent: boolean, now: MonotonicMs): VipStep {
   if (isPresent === before.isPresent) return { state: before, outputs: [] };
   const state = { ...before, isPresent };
   if (isPresent) {
@@ -184,14 +191,17 @@ function hearKernel(before: VipState, isPresent: boolean, now: MonotonicMs): Vip
       outputs: [{ kind: 'up' }],
     };
   }
-  if (state.phase === 'withdrawing') return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'down' }] };
+  const isOnItsWayOut = state.phase === 'withdrawing' || (state.phase === 'holding' && wish.verdict === 'drop');
+  if (isOnItsWayOut) return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'down' }] };
   if (state.phase === 'holding') return { state: enter(state, 'claiming', now), outputs: [{ kind: 'restored' }] };
   return { state, outputs: [] };
 }
 
 function hearRival(rules: VipRules, before: VipState, mac: Mac, now: MonotonicMs): VipStep {
   const known = before.rival?.mac.text === mac.text ? before.rival : undefined;
-  const rival: Rival = { mac, firstHeardAt: known?.firstHeardAt ?? now, lastHeardAt: now, isReported: known?.isReported ?? false };
+  // Two strangers who take turns are one conflict: patience is not begun anew with each.
+  const firstHeardAt = (before.phase === 'conflict' ? before.rival : known)?.firstHeardAt ?? now;
+  const rival: Rival = { mac, firstHeardAt, lastHeardAt: now, isReported: known?.isReported ?? false };
   const state = { ...before, rival };
   if (state.phase === 'probing') {
     return { state: enter(state, 'conflict', now, { probesSent: 0 }), outputs: [{ kind: 'waiting', mac }] };
@@ -233,14 +243,16 @@ function withdraw(state: VipState, now: MonotonicMs): VipStep {
         ? { state: enter(state, 'withdrawing', now, { nextAt: after(now, RETRY_MS) }), outputs: [{ kind: 'delete' }] }
         : { state, outputs: [] };
     case 'probing':
-      return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [] };
     case 'conflict':
     case 'claiming':
     case 'holding': {
       // A claim whose netlink report is still on its way counts as present.
       const isMaybePresent = state.isPresent || state.phase === 'claiming';
       if (!isMaybePresent) return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [] };
-      return { state: enter(state, 'withdrawing', now, { nextAt: after(now, RETRY_MS) }), outputs: [{ kind: 'delete' }] };
+      return {
+        state: enter(state, 'withdrawing', now, { nextAt: after(now, RETRY_MS) }),
+        outputs: [{ kind: 'delete' }],
+      };
     }
     case 'withdrawing':
       if (now < state.nextAt) return { state, outputs: [] };
@@ -292,7 +304,7 @@ function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
 function claim(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
   const validSeconds = lifetimeSeconds(rules, wish, now);
   if (validSeconds === 0) return { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs: [] };
-  const added: VipState = { ...state, nextAt: after(now, RETRY_MS), lifetimeAt: after(now, renewalMs(rules)) };
+  const added: VipState = { ...state, nextAt: after(now, RETRY_MS), lifetimeAt: after(now, renewalMs(validSeconds)) };
   const add: VipOutput = { kind: 'add', validSeconds };
   if (!state.isPresent) return { state: added, outputs: [add] };
   // Adopted: the kernel has it already and reports no change of presence.
@@ -306,7 +318,7 @@ function hold(rules: VipRules, before: VipState, wish: VipWish, now: MonotonicMs
   if (now >= state.lifetimeAt) {
     const validSeconds = lifetimeSeconds(rules, wish, now);
     if (validSeconds > 0) outputs.push({ kind: 'add', validSeconds });
-    state = { ...state, lifetimeAt: after(now, renewalMs(rules)) };
+    state = { ...state, lifetimeAt: after(now, renewalMs(validSeconds)) };
   }
   if (now < state.nextAt) return { state, outputs };
   const isFirst = state.burstSent === 0;
@@ -316,10 +328,13 @@ function hold(rules: VipRules, before: VipState, wish: VipWish, now: MonotonicMs
   const nextAt = after(now, following === undefined ? rules.refreshIntervalMs : following - offset);
   outputs.push({ kind: 'announce' });
   if (isFirst) outputs.push({ kind: 'announced' });
-  return { state: { ...state, burstSent, announcements: state.announcements + 1, lastAnnouncedAt: now, nextAt }, outputs };
+  return {
+    state: { ...state, burstSent, announcements: state.announcements + 1, lastAnnouncedAt: now, nextAt },
+    outputs,
+  };
 }
 
-/** Three renewals fit into a lifetime, and never fewer than one a second: a stalled loop has two more chances. */
-function renewalMs(rules: VipRules): number {
-  return Math.min(1000, (rules.lifetimeSeconds * 1000) / 3);
+/** Three renewals fit into the lifetime that was put on, and never fewer than one a second: a stalled loop has two more. */
+function renewalMs(validSeconds: number): number {
+  return Math.min(1000, (Math.max(1, validSeconds) * 1000) / 3);
 }
