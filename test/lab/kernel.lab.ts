@@ -10,7 +10,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { HoldfastError } from '../../src/base/errors.ts';
 import { formatPrefix, parseIp, type Prefix } from '../../src/base/ip.ts';
-import { HOLDFAST_ADDRESS_PROTOCOL, IFA_F_DEPRECATED, IFA_F_TENTATIVE } from '../../src/protocol/netlink/constants.ts';
+import {
+  HOLDFAST_ADDRESS_PROTOCOL,
+  IFA_F_DEPRECATED,
+  IFA_F_SECONDARY,
+  IFA_F_TENTATIVE,
+} from '../../src/protocol/netlink/constants.ts';
 import type { InterfaceAddress, KernelChange, Link } from '../../src/protocol/netlink/records.ts';
 import { openKernel, type Kernel, type KernelOptions } from '../../src/system/kernel.ts';
 import { writeSysctl } from '../../src/system/sysctl.ts';
