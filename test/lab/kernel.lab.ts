@@ -299,8 +299,9 @@ describe('an IPv4 address with the prefix length of its network', () => {
     const node = watched();
     const ifindex = node.link('eth0').index;
     inNamespace(NAMESPACE, () => writeSysctl('net/ipv4/conf/eth0/promote_secondaries', '1'));
-    for (const wanted of [network, V4])
+    for (const wanted of [network, V4]) {
       node.kernel.addAddress({ ifindex, prefix: wanted, validSeconds: 30, scope: 'global' });
+    }
     ip('addr add 10.9.0.1/24 dev eth0');
     node.kernel.deleteAddress({ ifindex, prefix: network });
     inNamespace(NAMESPACE, () => writeSysctl('net/ipv4/conf/eth0/promote_secondaries', '0'));
