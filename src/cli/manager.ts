@@ -52,13 +52,13 @@ export async function runManagerCommand(options: ManagerCommandOptions): Promise
 }
 
 /** An error nobody handled, or a broken invariant: one line with everything, then the end. */
-function hookCrashes(log: OpenLog): void {
+export function hookCrashes(log: Pick<OpenLog, 'fatal'>): void {
   const end = (err: unknown): never => process.exit(crash(log, err));
   process.on('uncaughtException', end);
   process.on('unhandledRejection', end);
 }
 
-function crash(log: OpenLog, err: unknown): number {
+function crash(log: Pick<OpenLog, 'fatal'>, err: unknown): number {
   log.fatal('the process ends because of an error that nobody handled', { code: 'INTERNAL_ERROR', err });
   return EXIT_CRASH;
 }

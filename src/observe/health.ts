@@ -79,7 +79,7 @@ function checkApi(report: StatusReport): Check {
   const name = 'api';
   if (report.api.isReachable) return { name, isOk: true, detail: `${report.api.endpoint} answers` };
   const failure = report.api.lastFailure;
-  const unreachable = `no answer from ${report.api.endpoint}${failure === undefined ? '' : `: ${failure.message}`}`;
+  const unreachable = `no answer from ${report.api.endpoint === '' ? 'the API' : report.api.endpoint}${failure === undefined ? '' : `: ${failure.message}`}`;
   if (report.tenure.isHeld) return { name, isOk: true, detail: `${unreachable}; tenure: ${report.tenure.reason}` };
   return { name, isOk: false, detail: unreachable };
 }

@@ -30,7 +30,8 @@ export function renderStatus(report: StatusReport, options: TextOptions): string
     moveTable(report, options.movesMax, paint),
     problemList(report, paint),
   ];
-  return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
+  const text = parts.filter((part) => part !== '').join('\n\n');
+  return `${text.replaceAll(/ +$/gm, '')}\n`; // the table library pads the last column too
 }
 
 /** `3 d 4 h`, `2 min 10 s`, `1.8 s`, `142 ms`: two units at most. */
@@ -129,7 +130,7 @@ function apiText(api: StatusReport['api'], paint: Paint): string {
     api.lastFailure === undefined || api.isReachable
       ? ''
       : `\n${api.lastFailure.kind} ${durationText(api.lastFailure.agoMs)} ago: ${clean(api.lastFailure.message)}`;
-  return `${api.endpoint} ${state}${failure}`;
+  return `${api.endpoint === '' ? 'no endpoint yet,' : api.endpoint} ${state}${failure}`;
 }
 
 function addressTable(report: StatusReport, paint: Paint): string {

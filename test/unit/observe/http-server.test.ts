@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HoldfastError } from '../../../src/base/errors.ts';
 import { openHttpServer, type HttpServer, type HttpServerOptions } from '../../../src/observe/http-server.ts';
@@ -124,6 +125,7 @@ describe('a port that is taken', () => {
     });
     expect(server.addresses()).toEqual([]);
     expect(problems).toMatchObject([{ code: 'PORT_IN_USE', remedy: expect.stringContaining(`:${port}`) }]);
+    await setTimeout(40); // several attempts, none of which is told
     blocker.close();
     expect(await recovered.promise).toBe(`127.0.0.1:${port}`);
     expect((await get(server, '/livez')).status).toBe(200);
