@@ -60,14 +60,20 @@ export interface OutageSummary {
   readonly probes: number;
 }
 
-export function summarise(samples: readonly Sample[], graceMs: number, untilMs: number): OutageSummary {
-  const outages = findOutages(samples, graceMs, untilMs);
+/** Sums up the outages that began at `fromMs` or later; the samples before it say who answered until then. */
+export function summarise(
+  samples: readonly Sample[],
+  graceMs: number,
+  untilMs: number,
+  fromMs = Number.NEGATIVE_INFINITY,
+): OutageSummary {
+  const outages = findOutages(samples, graceMs, untilMs).filter((outage) => outage.startMs >= fromMs);
   return {
     longestMs: Math.max(0, ...outages.map((outage) => outage.durationMs)),
     totalMs: outages.reduce((sum, outage) => sum + outage.durationMs, 0),
     lost: outages.reduce((sum, outage) => sum + outage.lost, 0),
     outages,
-    probes: samples.length,
+    probes: samples.filter((sample) => sample.sentMs >= fromMs).length,
   };
 }
 

@@ -55,7 +55,8 @@ export abstract class Prober {
   /** What one target's probes sent in the time given met; until everything sent by then is decided. */
   async summary(target: string, fromMs: number, untilMs = nowMs()): Promise<OutageSummary> {
     await this.#settle(untilMs);
-    return summarise(this.#between(target, fromMs, untilMs), this.#graceMs, this.reportedMs);
+    const samples = (this.samples.get(target) ?? []).filter((sample) => sample.sentMs <= untilMs);
+    return summarise(samples, this.#graceMs, this.reportedMs, fromMs);
   }
 
   outagesNow(target: string): readonly Outage[] {

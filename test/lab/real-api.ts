@@ -175,6 +175,12 @@ export class RealApi {
     return { etcd, apiServer };
   }
 
+  /** Resolves when the member's processes have ended. */
+  async stopped(name: string): Promise<void> {
+    const { etcd, apiServer } = this.#member(name);
+    await Promise.all([etcd?.ended, apiServer?.ended]);
+  }
+
   url(name: string): string {
     const member = this.#member(name);
     return `https://${bracketed(member.address)}:${member.ports.api}`;
