@@ -67,11 +67,11 @@ function checkInterface(report: StatusReport): Check {
   const link = report.interface;
   const name = 'interface';
   if (link === undefined) return { name, isOk: false, detail: 'the configured interface does not exist' };
-  if (link.isUp) return { name, isOk: true, detail: `${link.name} is up${link.hasCarrier ? '' : ', without carrier'}` };
-  if (link.isAllowedDown) {
-    return { name, isOk: true, detail: `${link.name} is down, as vip_allow_interface_not_up allows` };
-  }
-  return { name, isOk: false, detail: `${link.name} is down` };
+  if (link.isUp && link.hasCarrier) return { name, isOk: true, detail: `${link.name} is up` };
+  const fault = link.isUp ? `${link.name} has no carrier` : `${link.name} is down`;
+  return link.isAllowedDown
+    ? { name, isOk: true, detail: `${fault}, as vip_allow_interface_not_up allows` }
+    : { name, isOk: false, detail: fault };
 }
 
 /** Tenure by other means than the API (a majority of voters) is as good: that is what keeps the VIP up in an API outage. */

@@ -26,8 +26,15 @@ export interface LogFields {
   readonly asn?: number;
   readonly from?: string;
   readonly to?: string;
-  /** Closed words, such as a MoveCause or an ApiFailureKind. */
+  /** Closed words, such as an ApiFailureKind, or what somebody else said. */
   readonly reason?: string;
+  /** Why the addresses moved: a word of MOVE_CAUSES (status-model.ts). */
+  readonly cause?: string;
+  readonly address?: string;
+  readonly mac?: string;
+  readonly path?: string;
+  /** A setting by its name in the schema table. */
+  readonly setting?: string;
   /** Of base/errors.ts. */
   readonly code?: string;
   readonly remedy?: string;

@@ -36,10 +36,12 @@ describe('readiness', () => {
     expect(failed(sampleReport({ role: 'stopping' }))).toEqual(['not-stopping']);
   });
 
-  it('fails without the interface or with it down, unless that is allowed', () => {
+  it('fails without the interface, with it down or without carrier, unless that is allowed', () => {
     const link = { name: 'eth0', index: 2, isUp: false, hasCarrier: false, isAllowedDown: false, mac: undefined };
     expect(failed(sampleReport({ interface: undefined }))).toEqual(['interface']);
     expect(failed(sampleReport({ interface: link }))).toEqual(['interface']);
+    expect(failed(sampleReport({ interface: { ...link, isUp: true } }))).toEqual(['interface']);
+    expect(failed(sampleReport({ interface: { ...link, isUp: true, hasCarrier: true } }))).toEqual([]);
     expect(failed(sampleReport({ interface: { ...link, isAllowedDown: true } }))).toEqual([]);
   });
 
