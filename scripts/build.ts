@@ -121,7 +121,7 @@ function toBundle({ outputFiles: [file], metafile }: { outputFiles: OutputFile[]
 }
 
 /** Abbreviated commit, with "-modified" when src differs from it; '' outside a git checkout. */
-function commit(): string {
+export function commit(): string {
   const git = (...args: string[]) =>
     execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   try {
@@ -167,7 +167,7 @@ function lockedIntegrity(name: string): string | undefined {
   return lock.packages[`node_modules/${name}`]?.integrity;
 }
 
-function prebuiltAddon(arch: Arch): string {
+export function addonFile(arch: Arch): string {
   const file = join(root, 'native', 'prebuilds', `linux-${arch}`, 'netfd.node');
   if (!existsSync(file)) throw new Error(`${file} is missing: npm run build:native -- ${arch}`);
   return file;
@@ -189,6 +189,8 @@ export interface Built {
   readonly bytes: number;
   /** Octets of src and of each package in the daemon's bundle. */
   readonly contents: Readonly<Record<string, number>>;
+  /** The packages whose code is in the executable, client-node's included, as package-lock.json names them. */
+  readonly packages: readonly string[];
 }
 
 export async function buildExecutable(options: BuildOptions): Promise<Built> {
@@ -208,7 +210,8 @@ export async function buildExecutable(options: BuildOptions): Promise<Built> {
   } finally {
     rmSync(scratch, { recursive: true });
   }
-  return { path, bytes: statSync(path).size, contents: contentsOf(main.metafile) };
+  const packages = new Set([...packagesOf(main.metafile), ...packagesOf(client.metafile)]);
+  return { path, bytes: statSync(path).size, contents: contentsOf(main.metafile), packages: [...packages] };
 }
 
 /** Puts the bundles in `scratch` into a copy of Node there; returns its path. */
@@ -222,7 +225,7 @@ function assemble(arch: Arch, scratch: string): string {
     // The cache is V8's for one processor: only a machine of the same architecture can make it.
     useCodeCache: arch === process.arch,
     execArgv: EXEC_ARGV,
-    assets: { 'netfd.node': prebuiltAddon(arch), [CLIENT_NODE_ASSET]: CLIENT_NODE_ASSET },
+    assets: { 'netfd.node': addonFile(arch), [CLIENT_NODE_ASSET]: CLIENT_NODE_ASSET },
   };
   writeFileSync(at('sea.json'), JSON.stringify(config));
   // --random-seed: else the code cache has the hashes of one run in it, and no two builds are alike.
@@ -252,6 +255,12 @@ function contentsOf({ outputs }: Metafile): Record<string, number> {
   return sizes;
 }
 
+function packagesOf({ outputs }: Metafile): string[] {
+  return Object.values(outputs)
+    .flatMap(({ inputs }) => Object.keys(inputs))
+    .flatMap((input) => /.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []);
+}
+
 function ownArch(): Arch {
   if (!isArch(process.arch)) {
     throw new Error(`there is no Node for linux-${process.arch} (${ARCHITECTURES.join(', ')})`);
@@ -259,7 +268,7 @@ function ownArch(): Arch {
   return process.arch;
 }
 
-function isArch(text: string): text is Arch {
+export function isArch(text: string): text is Arch {
   return (ARCHITECTURES as readonly string[]).includes(text);
 }
 
