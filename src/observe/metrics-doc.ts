@@ -7,7 +7,7 @@ const INTRODUCTION = `# Metrics
 <!-- Generated from src/observe/metrics-table.ts. Do not edit. -->
 
 Served as \`/metrics\` on \`prometheus_server\` (default \`:2112\`). Values are in base units; a label has as many values as
-there are configured addresses, API resources or words in the code, never as many as strangers on the network please.
+there are configured addresses, API resources or words in the code; nothing a stranger sends can add one.
 Names that begin with \`kube_vip_\` are kube-vip's, with the meaning its documentation gives them, so that its dashboards
 keep working. State (roles, tenure, addresses) is read at the moment of the scrape.
 `;
