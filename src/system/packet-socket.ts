@@ -116,7 +116,7 @@ class AfPacketSocket implements PacketSocket {
   readonly #netfd: Netfd;
   readonly #options: PacketSocketOptions;
   readonly #fd: number;
-  /** Holds the MLD memberships; undefined until one is wanted. */
+  /** Holds the MLD memberships; undefined where the kernel has no IPv6. */
   #groupFd: number | undefined;
   /** Joined one by one, by text; undefined while all multicast is taken. */
   #groups: ReadonlyMap<string, Ip> | undefined = new Map();
@@ -144,6 +144,8 @@ class AfPacketSocket implements PacketSocket {
   #configure(): void {
     const { ifindex, filter, groups } = this.#options;
     this.setFilter(filter);
+    const groupFd = this.#netfd.socket(AF_INET6, SOCK_DGRAM, 0);
+    if (groupFd >= 0) this.#groupFd = groupFd;
     // Spares the kernel a copy of every frame sent. Older ones don't know it; there the filter sorts those out.
     this.#netfd.setsockopt(this.#fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, hostU32(1));
     if (groups === undefined) this.#takeAllMulticast();
@@ -251,7 +253,6 @@ class AfPacketSocket implements PacketSocket {
     const result = this.#membership(PACKET_ADD_MEMBERSHIP, PACKET_MR_MULTICAST, multicastMac(group).bytes);
     this.#check(result, `joining ${group.text} on interface ${this.#options.ifindex}`);
     // For the switches. An interface without IPv6 refuses, and has no MLD to speak either.
-    this.#groupFd ??= this.#openGroupSocket();
     if (this.#groupFd !== undefined) {
       this.#netfd.setsockopt(this.#groupFd, SOL_IPV6, IPV6_ADD_MEMBERSHIP, this.#groupRequest(group));
     }
@@ -263,11 +264,6 @@ class AfPacketSocket implements PacketSocket {
     if (this.#groupFd !== undefined) {
       this.#netfd.setsockopt(this.#groupFd, SOL_IPV6, IPV6_DROP_MEMBERSHIP, this.#groupRequest(group));
     }
-  }
-
-  #openGroupSocket(): number | undefined {
-    const fd = this.#netfd.socket(AF_INET6, SOCK_DGRAM, 0);
-    return fd < 0 ? undefined : fd;
   }
 
   /** struct packet_mreq. */
