@@ -99,19 +99,19 @@ export function isStartedOver(): boolean {
 }
 
 /**
- * Runs this very command line again inside user, network and mount namespaces of its own, with a /run of its own so that
- * `ip netns` works there. Answers its exit code.
+ * The command line that runs `argv` inside user, network and mount namespaces of its own, with a /run of its own so that
+ * `ip netns` works there.
  */
+export function userNamespaceArgv(argv: readonly string[]): readonly string[] {
+  const prepare = `mount -t tmpfs tmpfs /run && export ${INSIDE_MARK}=1 && exec "$@"`;
+  return ['unshare', ...USER_NAMESPACE, 'sh', '-c', prepare, 'sh', ...argv];
+}
+
+/** Runs this very command line again inside a user namespace (userNamespaceArgv). Answers its exit code. */
 export function startOverInUserNamespace(): Promise<number> {
   const self = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const child = spawn(
-    'unshare',
-    [...USER_NAMESPACE, 'sh', '-c', 'mount -t tmpfs tmpfs /run && exec "$@"', 'sh', ...self],
-    {
-      stdio: 'inherit',
-      env: { ...process.env, [INSIDE_MARK]: '1' },
-    },
-  );
+  const [command = '', ...args] = userNamespaceArgv(self);
+  const child = spawn(command, args, { stdio: 'inherit' });
   // The terminal sends Ctrl-C to both; this one waits for the other to clean up.
   const ignore = (): void => {};
   process.on('SIGINT', ignore);
