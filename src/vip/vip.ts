@@ -142,7 +142,7 @@ export function isIdle(state: VipState): boolean {
 }
 
 export function vipDeadline(state: VipState): MonotonicMs {
-  return earliest(state.nextAt, state.lifetimeAt);
+  return state.phase === 'holding' ? earliest(state.nextAt, state.lifetimeAt) : state.nextAt;
 }
 
 /** Seconds of kernel lifetime that may be put on an address now; 0 when not even one whole second is left. */

@@ -49,9 +49,9 @@ describe('claiming', () => {
   it('tries to add again a second after the kernel refused, and never spins', () => {
     const script = new VipScript({}, 'by hand');
     script.wishAt(0, { verdict: 'hold', hasConsent: true });
-    script.at(0, { kind: 'failed' });
+    script.at(36, { kind: 'failed' });
     script.until(3500);
-    expect(script.times('add')).toEqual([0, 1000, 2000, 3000]);
+    expect(script.times('add')).toEqual([0, 1036, 2036, 3036]);
   });
 
   it('adds nothing while less than a second of lifetime may be given', () => {
