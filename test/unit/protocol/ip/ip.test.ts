@@ -77,6 +77,9 @@ describe('the ICMPv6 checksum (RFC 4443 §2.3)', () => {
     const ones = ip('ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
     // 16 words of ones, 2 of ones in the message, length 4 and next header 58: 0x12002c, folded to 0x3e.
     expect(icmpv6Checksum(ones, ones, hex('ffff ffff'))).toBe(0xffff - 62);
+    // 0x10000 folds once, 0x1ffff twice; both to 1.
+    expect(icmpv6Checksum(ip('::'), ip('::'), hex('ffc2 0000'))).toBe(0xfffe);
+    expect(icmpv6Checksum(ip('::'), ip('::'), hex('ffff ffc2'))).toBe(0xfffe);
   });
 });
 
