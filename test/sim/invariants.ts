@@ -1,0 +1,288 @@
+/**
+ * What must be true of a cluster at every moment, checked from outside with true time. The bounds follow from the rules:
+ *
+ *   one-holder      No two kernels answer for one address. Lifetimes end at the latest `leaseDuration - 1 s + 0.55 s` after
+ *                   the sending of the last good renewal, and nobody else may write the Lease before `leaseDuration` after
+ *                   it: so there is no overlap at all, whatever is partitioned, crashed or frozen, but for the cases that
+ *                   `excuse` names with their bound (a virtual machine that was paused, a process stopped between
+ *                   deciding and the system call, a deleted Lease, a kernel that refuses to delete).
+ *   tenure          After each turn, a process whose own address is up sent a good write at most `renewDeadline` ago.
+ *   lifetime        What is put on an address ends before the Lease can be anybody else's, however late the kernel is.
+ *   lease-kept      A Lease changes hands only when it was free or not renewed for its duration.
+ *   transitions     Never go back; each change of holder counts one.
+ *   released-after  A release is sent only when the kernel no longer has the address.
+ *   wire            An address is put up only where nobody answered for as long as the probes take, or after the conflict
+ *                   timeout, or with consent, or where it had been a moment before.
+ *   ordinary        An address that a person configured is never taken away.
+ *   held            While the API works and a node is well, an address that nobody else uses is held, within
+ *                   `leaseDuration` + 2.5 s.
+ *   live            A loop does not spin, a node does not chatter.
+ */
+
+import type { Effect } from '../../src/agent/effect.ts';
+import type { AgentRules } from '../../src/agent/state.ts';
+import type { Ip } from '../../src/base/ip.ts';
+import type { MonotonicMs } from '../../src/base/time.ts';
+import { hasConsent } from '../../src/leader/lease-write.ts';
+import type { SimApi, Write } from './api.ts';
+import { ADDRESS_PROTOCOL, LATENESS_MAX_MS } from './kernel.ts';
+import type { LanHost, SimLan } from './lan.ts';
+import { JUMP_MIN_MS, type SimNode } from './node.ts';
+import type { Schedule } from './schedule.ts';
+
+export class Violation extends Error {
+  readonly invariant: string;
+  readonly at: number;
+
+  constructor(invariant: string, at: number, message: string) {
+    super(message);
+    this.name = 'Violation';
+    this.invariant = invariant;
+    this.at = at;
+  }
+}
+
+export interface WatchmanOptions {
+  readonly schedule: Schedule;
+  readonly rules: AgentRules;
+  readonly vips: readonly Ip[];
+  readonly nodes: readonly SimNode[];
+  readonly strangers: ReadonlySet<LanHost>;
+  readonly lan: SimLan;
+  readonly api: SimApi;
+  /** Whether every node has had the time to learn that the address is one of ours. */
+  readonly isWanted: (ip: Ip) => boolean;
+}
+
+/** Clock drift of 200 ppm over the longest time that is counted, and rounding, ms. */
+const DRIFT_MS = 10;
+/** Claim after an expired Lease: jitter, a stale watch's refused write and read, the retry after a failure, the probes. */
+export const HELD_SLACK_MS = 2500;
+/** A refused delete is tried again after a second. */
+const REFUSED_AGAIN_MS = 1300;
+const STEPS_PER_SECOND_MAX = 400;
+export const SAMPLE_MS = 100;
+
+export class Watchman {
+  /** Longest overlap seen, ms: excused ones included. */
+  worstOverlapMs = 0;
+  readonly #options: WatchmanOptions;
+  readonly #sentAt = new Map<number, number>();
+  readonly #overlaps = new Map<string, number>();
+  readonly #unheldSince = new Map<string, number>();
+  /** Since when a node could hear another answer, by node and address. */
+  readonly #rivalSince = new Map<string, number>();
+  /** When, by the node's own clock, its kernel last had the address. */
+  readonly #lastUpAt = new Map<string, MonotonicMs>();
+  #leaseChangedAt = 0;
+  #highestTransitions = 0;
+  #excusedUntil = Number.NEGATIVE_INFINITY;
+  #leaseExcusedUntil = Number.NEGATIVE_INFINITY;
+  #sampledSteps = 0;
+  /** The node that took the Lease over with the consent of its former holder, while it is the holder. */
+  #consentedTo: number | undefined;
+
+  constructor(options: WatchmanOptions) {
+    this.#options = options;
+    this.#sample();
+  }
+
+  /** Two answering kernels are bounded, not excluded, until `ms` from now. */
+  excuse(ms: number): void {
+    this.#excusedUntil = Math.max(this.#excusedUntil, this.#options.schedule.now + ms);
+  }
+
+  /** Somebody took the Lease away from under its holder: he has it until he hears of that, or his tenure ends. */
+  excuseLease(): void {
+    const { leaseDurationMs, renewDeadlineMs } = this.#options.rules.election;
+    this.#leaseExcusedUntil = this.#options.schedule.now + leaseDurationMs + renewDeadlineMs;
+    this.#highestTransitions = 0;
+    this.excuse(leaseDurationMs + renewDeadlineMs);
+  }
+
+  /** Whoever could answer may have changed. */
+  look(): void {
+    const { vips, nodes, schedule } = this.#options;
+    for (const ip of vips) {
+      const holders = nodes.filter((node) => node.isAnswering(ip) && !isForeign(node, ip));
+      for (const node of holders) this.#lastUpAt.set(`${node.name} ${ip.text}`, node.mono());
+      const pairs = new Set<string>();
+      for (const [index, a] of holders.entries()) {
+        for (const b of holders.slice(index + 1)) pairs.add(`${ip.text} ${a.name} ${b.name}`);
+      }
+      for (const [pair, since] of this.#overlaps) {
+        this.worstOverlapMs = Math.max(this.worstOverlapMs, schedule.now - since);
+        if (!pairs.has(pair) && pair.startsWith(`${ip.text} `)) this.#overlaps.delete(pair);
+      }
+      for (const pair of pairs) if (!this.#overlaps.has(pair)) this.#overlaps.set(pair, schedule.now);
+    }
+    if (this.#overlaps.size > 0 && schedule.now > this.#excusedUntil) {
+      this.#fail('one-holder', `two kernels answer: ${[...this.#overlaps.keys()].join('; ')}`);
+    }
+  }
+
+  effect(node: SimNode, effect: Effect): void {
+    if (effect.kind === 'address.add') this.#add(node, effect);
+    if (effect.kind === 'address.delete') {
+      for (const held of node.kernel.find(effect.prefix.ip)) {
+        const isMeant = held.address.ifindex === effect.ifindex && held.address.prefix.length === effect.prefix.length;
+        if (isMeant && held.isOrdinary) this.#fail('ordinary', `${node.name} deletes its ordinary address ${effect.prefix.ip.text}`);
+      }
+      this.look();
+    }
+    if (effect.kind === 'lease.update' && effect.lease.holder === '') this.#release(node, hasConsent(effect.lease));
+  }
+
+  wrote(write: Write): void {
+    const { schedule, nodes } = this.#options;
+    const { before, after, by, sentAt } = write;
+    const name = nodes[by]?.name ?? '?';
+    if (after.holder === name) this.#sentAt.set(by, sentAt);
+    const isMove = before !== undefined && before.holder !== after.holder && after.holder !== '';
+    if (isMove && before.holder !== '') {
+      const ageMs = schedule.now - this.#leaseChangedAt;
+      if (ageMs < before.durationMs - DRIFT_MS && schedule.now > this.#leaseExcusedUntil) {
+        this.#fail('lease-kept', `${name} takes the Lease of ${before.holder} ${Math.round(ageMs)} ms after its last change`);
+      }
+    }
+    if (after.holder === '' && before?.holder !== name) this.#fail('lease-kept', `${name} releases the Lease of ${before?.holder}`);
+    if (isMove && after.transitions !== before.transitions + 1) this.#fail('transitions', `${before.transitions} → ${after.transitions}`);
+    if (after.transitions < this.#highestTransitions) this.#fail('transitions', `back to ${after.transitions}`);
+    this.#highestTransitions = after.transitions;
+    this.#leaseChangedAt = schedule.now;
+    if (isMove) this.#consentedTo = hasConsent(before) ? by : undefined;
+  }
+
+  turned(node: SimNode): void {
+    const { rules, vips, schedule } = this.#options;
+    const { process } = node;
+    if (process === undefined || process.isFrozen || schedule.now - node.lastRefusedAt < REFUSED_AGAIN_MS) return;
+    for (const ip of vips) {
+      for (const held of node.kernel.find(ip)) {
+        if (held.addedBy !== process.incarnation) continue;
+        const ageMs = schedule.now - (this.#sentAt.get(node.id) ?? Number.NEGATIVE_INFINITY);
+        if (ageMs > rules.election.renewDeadlineMs + DRIFT_MS + JUMP_MIN_MS) {
+          this.#fail('tenure', `${node.name} holds ${ip.text} ${Math.round(ageMs)} ms after its last good write was sent`);
+        }
+      }
+    }
+  }
+
+  /** At the end of a run that ended calm: `node` names who holds. */
+  checkEnd(isServed: boolean): void {
+    const { nodes, vips } = this.#options;
+    if (!nodes.some((node) => node.isWell)) return;
+    for (const ip of vips) {
+      const holders = nodes.filter((node) => node.kernel.has(ip));
+      if (holders.length === 0 && !this.#options.isWanted(ip)) continue;
+      if (holders.length !== 1) {
+        this.#fail('held', `after the calm ${ip.text} is on ${holders.map((node) => node.name).join(', ') || 'no node'}`);
+      }
+    }
+    if (!isServed) this.#fail('held', 'after the calm the client is not served');
+  }
+
+  #add(node: SimNode, effect: Extract<Effect, { kind: 'address.add' }>): void {
+    const { rules, schedule, vips } = this.#options;
+    const { ip } = effect.prefix;
+    if (!vips.some((vip) => vip.text === ip.text)) return;
+    if (!Number.isFinite(effect.validSeconds)) this.#fail('lifetime', `${node.name} puts ${ip.text} up for ever`);
+    const end = schedule.now + effect.validSeconds * 1000 + LATENESS_MAX_MS;
+    const limit = (this.#sentAt.get(node.id) ?? Number.NEGATIVE_INFINITY) + rules.election.leaseDurationMs + DRIFT_MS;
+    // A process that was stopped between deciding and doing is late by as much: excused, and bounded by its next turn.
+    if (end > limit && schedule.now > this.#excusedUntil) {
+      this.#fail('lifetime', `${node.name} puts ${ip.text} up to ${Math.round(end - limit)} ms beyond its Lease`);
+    }
+    const found = node.kernel.find(ip);
+    if (found.some((held) => held.isOrdinary)) this.#fail('ordinary', `${node.name} replaces its ordinary address ${ip.text}`);
+    if (found.length === 0) this.#claim(node, ip);
+  }
+
+  #claim(node: SimNode, ip: Ip): void {
+    const { rules, schedule } = this.#options;
+    const { process } = node;
+    if (process === undefined) return;
+    const isConsented = this.#consentedTo === node.id;
+    if (isConsented || this.#wasUp(node, ip) || this.#hasTimedOut(node, ip)) return;
+    const rivalMs = schedule.now - (this.#rivalSince.get(`${node.name} ${ip.text}`) ?? schedule.now);
+    if (rivalMs > rules.vip.probeCount * rules.vip.probeIntervalMs + SAMPLE_MS && this.#rivals(node, ip).length > 0) {
+      this.#fail('wire', `${node.name} claims ${ip.text}, which it could hear others answer for ${Math.round(rivalMs)} ms`);
+    }
+  }
+
+  /** Put back after somebody deleted it or its lifetime ended, or wanted again before the kernel reported it gone. */
+  #wasUp(node: SimNode, ip: Ip): boolean {
+    const lastUpAt = this.#lastUpAt.get(`${node.name} ${ip.text}`);
+    const leadingSince = node.process?.state.leadingSince;
+    if (lastUpAt === undefined || leadingSince === undefined) return false;
+    return leadingSince <= lastUpAt || node.mono() - lastUpAt < 500;
+  }
+
+  #hasTimedOut(node: SimNode, ip: Ip): boolean {
+    const { conflictPolicy, conflictTimeoutMs } = this.#options.rules.vip;
+    const rival = node.process?.state.vips.get(ip.text)?.rival;
+    return conflictPolicy === 'defend' && rival !== undefined && node.mono() - rival.firstHeardAt >= conflictTimeoutMs;
+  }
+
+  #release(node: SimNode, isConsent: boolean): void {
+    for (const ip of this.#options.vips) {
+      const isUp = node.kernel.find(ip).some((held) => held.address.protocol === ADDRESS_PROTOCOL);
+      if (!isUp) continue;
+      // Without consent it is allowed when a stopping process has waited for the kernel in vain.
+      if (isConsent || node.process?.state.lifecycle === 'running') {
+        this.#fail('released-after', `${node.name} releases the Lease while its kernel has ${ip.text}`);
+      }
+    }
+  }
+
+  #rivals(node: SimNode, ip: Ip): readonly LanHost[] {
+    const { lan } = this.#options;
+    return lan.hosts.filter((host) => host !== node && host.isAnswering(ip) && lan.isConnected(host, node));
+  }
+
+  #isClear(): boolean {
+    return this.#options.lan.lossProbability === 0 && this.#options.lan.delayMaxMs < 20;
+  }
+
+  #sample(): void {
+    const { schedule, vips, nodes, api, rules } = this.#options;
+    this.look();
+    for (const ip of vips) {
+      for (const node of nodes) {
+        const key = `${node.name} ${ip.text}`;
+        const isHeard = this.#isClear() && this.#rivals(node, ip).length > 0;
+        if (!isHeard) this.#rivalSince.delete(key);
+        else if (!this.#rivalSince.has(key)) this.#rivalSince.set(key, schedule.now);
+      }
+      const isFree = this.#options.strangers.size === 0 && nodes.every((node) => node.refuses.size === 0 && !isForeign(node, ip));
+      const isDue = isFree && this.#options.isWanted(ip) && nodes.some((node) => node.isWell && api.isHealthyFor(node.id));
+      const isHeld = nodes.some((node) => node.isAnswering(ip));
+      if (!isDue || isHeld) this.#unheldSince.set(ip.text, schedule.now);
+      const unheldMs = schedule.now - (this.#unheldSince.get(ip.text) ?? schedule.now);
+      if (unheldMs > rules.election.leaseDurationMs + HELD_SLACK_MS) {
+        this.#fail('held', `nobody has held ${ip.text} for ${Math.round(unheldMs)} ms, though somebody could`);
+      }
+    }
+    if (Math.round(schedule.now) % 1000 < SAMPLE_MS) this.#countSteps();
+    schedule.in(SAMPLE_MS, () => this.#sample());
+  }
+
+  #countSteps(): void {
+    const { nodes } = this.#options;
+    const steps = nodes.reduce((sum, node) => sum + node.steps, 0);
+    if (steps - this.#sampledSteps > STEPS_PER_SECOND_MAX * nodes.length) {
+      this.#fail('live', `${steps - this.#sampledSteps} steps in a second`);
+    }
+    this.#sampledSteps = steps;
+  }
+
+  #fail(invariant: string, message: string): never {
+    throw new Violation(invariant, this.#options.schedule.now, message);
+  }
+}
+
+/** What kube-vip left behind is a stranger's until Holdfast removes it. */
+function isForeign(node: SimNode, ip: Ip): boolean {
+  const found = node.kernel.find(ip);
+  return found.length > 0 && found.every((held) => held.address.protocol !== ADDRESS_PROTOCOL);
+}

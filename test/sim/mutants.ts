@@ -1,0 +1,1 @@
+import type { Mutant } from './world.ts'; export const MUTANTS: readonly Mutant[] = [];

@@ -1,0 +1,423 @@
+/**
+ * One machine of the cluster: power, a clock of its own, a kernel, a cable, and at most one Holdfast process, which is
+ * nothing but `step` and `agentDeadline` of src/agent driven as the running loop drives them. What goes wrong with a
+ * process (crash, freeze, freeze between two system calls) and with its machine (pause, power loss) is done from outside.
+ */
+
+import { startAgent, type AgentRules, type AgentState } from '../../src/agent/state.ts';
+import { agentDeadline, step } from '../../src/agent/step.ts';
+import type { Effect } from '../../src/agent/effect.ts';
+import type { AgentEvent } from '../../src/agent/event.ts';
+import type { Ip } from '../../src/base/ip.ts';
+import type { Mac } from '../../src/base/mac.ts';
+import { monotonic, type MonotonicMs } from '../../src/base/time.ts';
+import type { KernelChange } from '../../src/protocol/netlink/records.ts';
+import type { Heard } from '../../src/vip/wire.ts';
+import type { SimApi } from './api.ts';
+import type { Dice } from './dice.ts';
+import { ADDRESS_PROTOCOL, ETH0, LATENESS_MAX_MS, prefixOf, SimKernel } from './kernel.ts';
+import type { LanHost, SimLan } from './lan.ts';
+import type { Schedule } from './schedule.ts';
+
+export interface StepFunction {
+  (rules: AgentRules, state: AgentState, event: AgentEvent, now: MonotonicMs): {
+    readonly state: AgentState;
+    readonly effects: readonly Effect[];
+  };
+}
+
+/** What the world wants to know of a node. */
+export interface NodeWitness {
+  kernelChanged(node: SimNode): void;
+  /** Before the effect is performed. */
+  effect(node: SimNode, effect: Effect): void;
+  turned(node: SimNode, event: AgentEvent): void;
+  exited(node: SimNode): void;
+  /** The process stops before it performs an effect that it has decided on. */
+  frozenBetween(node: SimNode, kind: Effect['kind'], forMs: number): void;
+}
+
+export interface NodeOptions {
+  readonly id: number;
+  readonly name: string;
+  readonly mac: Mac;
+  readonly schedule: Schedule;
+  readonly dice: Dice;
+  readonly lan: SimLan;
+  readonly api: SimApi;
+  readonly rules: AgentRules;
+  readonly resolve: () => readonly Ip[];
+  readonly witness: NodeWitness;
+  /** In place of `step`: how mutants are made. */
+  readonly step?: StepFunction;
+}
+
+export interface SimProcess {
+  readonly incarnation: string;
+  readonly rules: AgentRules;
+  readonly startedAt: number;
+  state: AgentState;
+  inbox: AgentEvent[];
+  isFrozen: boolean;
+  isTurnDue: boolean;
+  timer: number;
+  capture: readonly string[];
+  captureIndex: number;
+  unwatch: () => void;
+  /** Freeze before the next effect of this kind is performed. */
+  freezeBefore: { readonly kind: Effect['kind']; readonly forMs: number } | undefined;
+  unperformed: readonly Effect[];
+  lastNotifyAt: number;
+  isDeafToKernel: boolean;
+}
+
+/** More steps at one instant than this: the loop spins. */
+const STEPS_AT_ONCE_MAX = 50;
+/** Clock jumps below this are taken for drift by the running loop (runtime/clock-watch.ts). */
+export const JUMP_MIN_MS = 250;
+
+export class SimNode implements LanHost {
+  readonly id: number;
+  readonly name: string;
+  readonly mac: Mac;
+  readonly kernel: SimKernel;
+  isPowered = true;
+  process: SimProcess | undefined;
+  /** The kernel refuses these. */
+  refuses: ReadonlySet<'address.add' | 'address.delete'> = new Set();
+  lastRefusedAt = Number.NEGATIVE_INFINITY;
+  steps = 0;
+  readonly #options: NodeOptions;
+  readonly #offset: number;
+  readonly #rate: number;
+  #pausedAt: number | undefined;
+  #pausedMs = 0;
+  #seenPausedMs = 0;
+  #boots = 0;
+  #runs = 0;
+  #resumed: (() => void)[] = [];
+
+  constructor(options: NodeOptions) {
+    const { id, name, mac, dice, witness } = options;
+    this.#options = options;
+    this.id = id;
+    this.name = name;
+    this.mac = mac;
+    this.#offset = dice.between(0, 10_000_000);
+    this.#rate = 1 + dice.between(-200, 200) / 1_000_000;
+    this.kernel = new SimKernel(
+      {
+        now: () => this.mono(),
+        after: (ms, run) => this.#afterKernel(this.mono() + ms, run),
+        lateness: () => dice.between(0, LATENESS_MAX_MS),
+        notify: (change) => this.#notify(change),
+        onChange: () => witness.kernelChanged(this),
+      },
+      mac,
+    );
+    const forever = Number.POSITIVE_INFINITY;
+    const prefix = prefixOf(`192.0.2.${id + 1}/24`);
+    this.kernel.add({ ifindex: ETH0, prefix, validSeconds: forever, preferredSeconds: forever, isOrdinary: true });
+  }
+
+  get isPaused(): boolean {
+    return this.#pausedAt !== undefined;
+  }
+
+  /** The machine and its process are in order, its cable is in. */
+  get isWell(): boolean {
+    const { process } = this;
+    return (
+      this.isOnline() &&
+      process !== undefined &&
+      !process.isFrozen &&
+      !process.isDeafToKernel &&
+      process.freezeBefore === undefined &&
+      process.state.lifecycle === 'running' &&
+      this.refuses.size === 0
+    );
+  }
+
+  /** CLOCK_MONOTONIC of this machine, ms. */
+  mono(): MonotonicMs {
+    const at = this.#pausedAt ?? this.#options.schedule.now;
+    return monotonic(this.#offset + (at - this.#pausedMs) * this.#rate);
+  }
+
+  isOnline(): boolean {
+    const link = this.kernel.links.get(ETH0);
+    return this.isPowered && !this.isPaused && link !== undefined && link.isUp && link.hasCarrier;
+  }
+
+  /** Linux answers on any interface for any address of the machine (arp_ignore 0). */
+  isAnswering(ip: Ip): boolean {
+    return this.isOnline() && this.kernel.has(ip);
+  }
+
+  hear(heard: Heard, frame: () => Uint8Array): void {
+    const { process } = this;
+    if (process === undefined || !process.capture.includes(heard.ip.text)) return;
+    this.#deliver(process, { kind: 'frame.received', ifindex: process.captureIndex, frame: frame() }, 0.05, 1);
+  }
+
+  start(): void {
+    if (!this.isPowered || this.isPaused || this.process !== undefined) return;
+    const { dice, api, id, schedule } = this.#options;
+    this.#runs += 1;
+    const incarnation = `${this.name}-${this.#runs}`;
+    const process: SimProcess = {
+      incarnation,
+      rules: { ...this.#options.rules, election: { ...this.#options.rules.election, incarnation } },
+      startedAt: schedule.now,
+      state: startAgent(dice.whole(0, 0xffff_ffff), this.mono()),
+      inbox: [{ kind: 'tick' }, { kind: 'kernel.dumped', snapshot: this.kernel.snapshot() }],
+      isFrozen: false,
+      isTurnDue: false,
+      timer: 0,
+      capture: [],
+      captureIndex: ETH0,
+      unwatch: () => {},
+      freezeBefore: undefined,
+      unperformed: [],
+      lastNotifyAt: 0,
+      isDeafToKernel: false,
+    };
+    this.process = process;
+    this.#seenPausedMs = this.#pausedMs;
+    process.unwatch = api.watch(id, (event) => this.#deliver(process, event, 0.05, 3));
+    this.#turnIn(process, 0);
+  }
+
+  /** SIGKILL, OOM: the kernel keeps what it has. */
+  crash(): void {
+    this.process?.unwatch();
+    this.process = undefined;
+  }
+
+  /** SIGTERM. */
+  terminate(): void {
+    if (this.process !== undefined) this.#deliver(this.process, { kind: 'shutdown' }, 0.05, 2);
+  }
+
+  freeze(): void {
+    if (this.process !== undefined) this.process.isFrozen = true;
+  }
+
+  thaw(): void {
+    const { process } = this;
+    if (process === undefined || !process.isFrozen) return;
+    process.isFrozen = false;
+    const { unperformed } = process;
+    process.unperformed = [];
+    this.#perform(process, unperformed);
+    // Timers that came due meanwhile run before sockets are read, or after: it depends on where the loop was stopped.
+    if (this.#options.dice.chance(0.5)) process.inbox.unshift({ kind: 'tick' });
+    this.#turnIn(process, 0);
+  }
+
+  /** The virtual machine stands still, its kernel too. */
+  pause(): void {
+    if (!this.isPowered || this.isPaused) return;
+    this.#pausedAt = this.#options.schedule.now;
+    this.#options.witness.kernelChanged(this);
+  }
+
+  resume(): void {
+    if (this.#pausedAt === undefined) return;
+    this.#pausedMs += this.#options.schedule.now - this.#pausedAt;
+    this.#pausedAt = undefined;
+    const { process } = this;
+    const resumed = this.#resumed;
+    this.#resumed = [];
+    for (const run of resumed) run();
+    if (process !== undefined) {
+      this.#arm(process);
+      if (process.inbox.length > 0) this.#turnIn(process, 0.1);
+    }
+    this.#options.witness.kernelChanged(this);
+  }
+
+  powerOff(): void {
+    this.isPowered = false;
+    this.crash();
+    this.resume();
+    this.#boots += 1;
+    this.kernel.reset();
+    this.#options.witness.kernelChanged(this);
+  }
+
+  powerOn(): void {
+    this.isPowered = true;
+    this.#options.witness.kernelChanged(this);
+  }
+
+  /** Notifications of the kernel are lost until the function is called, which makes the process dump anew. */
+  loseNotifications(): () => void {
+    const { process } = this;
+    if (process === undefined) return () => {};
+    process.isDeafToKernel = true;
+    return () => {
+      process.isDeafToKernel = false;
+      if (this.process !== process) return;
+      this.#deliver(process, { kind: 'kernel.dumped', snapshot: this.kernel.snapshot() }, 0.05, 1);
+    };
+  }
+
+  /** An event from outside for the process that runs now, if one does. */
+  inject(event: AgentEvent): void {
+    if (this.process !== undefined) this.#deliver(this.process, event, 0.05, 1);
+  }
+
+  #notify(change: KernelChange): void {
+    const { process } = this;
+    if (process === undefined || process.isDeafToKernel) return;
+    const { schedule, dice } = this.#options;
+    process.lastNotifyAt = Math.max(process.lastNotifyAt, schedule.now + dice.skewed(0.02, 2));
+    schedule.at(process.lastNotifyAt, () => this.#receive(process, { kind: 'kernel.changed', change }));
+  }
+
+  #deliver(process: SimProcess, event: AgentEvent, lowMs: number, highMs: number): void {
+    const { schedule, dice } = this.#options;
+    schedule.in(dice.skewed(lowMs, highMs), () => this.#receive(process, event));
+  }
+
+  #receive(process: SimProcess, event: AgentEvent): void {
+    if (this.process !== process) return;
+    process.inbox.push(event);
+    const { dice } = this.#options;
+    // The loop is sometimes busy with other things: garbage collection, a slow disk, a full core.
+    this.#turnIn(process, dice.chance(0.01) ? dice.between(5, 200) : dice.skewed(0.01, 1));
+  }
+
+  #turnIn(process: SimProcess, ms: number): void {
+    if (process.isTurnDue) return;
+    process.isTurnDue = true;
+    this.#options.schedule.in(ms, () => {
+      process.isTurnDue = false;
+      if (this.process === process && !process.isFrozen && !this.isPaused) this.#turn(process);
+    });
+  }
+
+  #turn(process: SimProcess): void {
+    for (let steps = 0; ; steps += 1) {
+      const event = process.inbox.shift();
+      const isDue = agentDeadline(process.rules, process.state, this.mono()) <= this.mono();
+      if (event === undefined && !isDue) break;
+      if (steps > STEPS_AT_ONCE_MAX && event === undefined) throw new Error(`${this.name} spins: its deadline stays in the past`);
+      const jumpMs = this.#pausedMs - this.#seenPausedMs;
+      this.#seenPausedMs = this.#pausedMs;
+      if (jumpMs >= JUMP_MIN_MS) this.#step(process, { kind: 'clock.jumped', byMs: jumpMs });
+      this.#step(process, event ?? { kind: 'tick' });
+      if (this.process !== process || process.isFrozen) return;
+    }
+    this.#arm(process);
+  }
+
+  #step(process: SimProcess, event: AgentEvent): void {
+    if (this.process !== process || process.isFrozen) {
+      process.inbox.unshift(event);
+      return;
+    }
+    this.steps += 1;
+    const now = this.mono();
+    const stepped = (this.#options.step ?? step)(process.rules, process.state, event, now);
+    process.state = stepped.state;
+    this.#perform(process, stepped.effects);
+    this.#options.witness.turned(this, event);
+  }
+
+  /** One timer, set anew after each turn. */
+  #arm(process: SimProcess): void {
+    process.timer += 1;
+    const { timer } = process;
+    const deadline = agentDeadline(process.rules, process.state, this.mono());
+    if (deadline === Number.POSITIVE_INFINITY) return;
+    this.#afterKernel(deadline, () => {
+      if (this.process !== process || process.timer !== timer) return;
+      const { dice } = this.#options;
+      this.#turnIn(process, dice.chance(0.01) ? dice.between(5, 200) : dice.skewed(0.01, 1.5));
+    });
+  }
+
+  /** Runs at `at` of this machine's clock; not at all once it was switched off. */
+  #afterKernel(at: number, run: () => void): void {
+    const boot = this.#boots;
+    const { schedule } = this.#options;
+    const isOver = (): boolean => this.#boots !== boot;
+    schedule.in(Math.max(0, (at - this.mono()) / this.#rate), () => {
+      if (isOver()) return;
+      if (this.isPaused) this.#resumed.push(() => this.#afterKernel(at, run));
+      else if (this.mono() < at - 1e-3) this.#afterKernel(at, run);
+      else run();
+    });
+  }
+
+  #perform(process: SimProcess, effects: readonly Effect[]): void {
+    for (const [index, effect] of effects.entries()) {
+      if (process.freezeBefore?.kind === effect.kind) {
+        const { forMs } = process.freezeBefore;
+        process.freezeBefore = undefined;
+        process.unperformed = effects.slice(index);
+        process.isFrozen = true;
+        this.#options.witness.frozenBetween(this, effect.kind, forMs);
+        this.#options.schedule.in(forMs, () => {
+          if (this.process === process) this.thaw();
+        });
+        return;
+      }
+      this.#options.witness.effect(this, effect);
+      this.#performOne(process, effect);
+      if (this.process !== process) return;
+    }
+  }
+
+  #performOne(process: SimProcess, effect: Effect): void {
+    const { api, id, lan } = this.#options;
+    switch (effect.kind) {
+      case 'lease.read':
+      case 'lease.create':
+      case 'lease.update':
+        return api.call(id, effect, (event) => this.#receive(process, event));
+      case 'address.add': {
+        const { ifindex, prefix, validSeconds } = effect;
+        if (this.refuses.has('address.add') || !this.kernel.links.has(ifindex)) return this.#refused(process, effect, prefix.ip.text);
+        const { incarnation: addedBy } = process;
+        return this.kernel.add({ ifindex, prefix, validSeconds, protocol: ADDRESS_PROTOCOL, addedBy });
+      }
+      case 'address.delete':
+        if (this.refuses.has('address.delete')) return this.#refused(process, effect, effect.prefix.ip.text);
+        this.kernel.delete(effect.ifindex, effect.prefix);
+        return;
+      case 'frame.send':
+        if (this.kernel.links.get(effect.ifindex)?.isUp !== true) return this.#refused(process, effect, effect.address.text);
+        if (this.isOnline()) lan.broadcast(this, effect.frame);
+        return;
+      case 'capture.set':
+        process.capture = effect.addresses.map((ip) => ip.text);
+        process.captureIndex = effect.ifindex;
+        return;
+      case 'name.resolve': {
+        const addresses = this.#options.resolve();
+        const { name } = effect;
+        const event: AgentEvent =
+          addresses.length === 0 ? { kind: 'name.failed', name, message: 'ESERVFAIL' } : { kind: 'name.resolved', name, addresses };
+        return this.#deliver(process, event, 1, 300);
+      }
+      case 'event.record':
+      case 'log':
+        return;
+      case 'exit':
+        this.crash();
+        this.#options.witness.exited(this);
+    }
+  }
+
+  #refused(process: SimProcess, effect: Extract<Effect, { ifindex: number }>, address: string): void {
+    if (effect.kind === 'capture.set') return;
+    this.lastRefusedAt = this.#options.schedule.now;
+    const { kind, ifindex } = effect;
+    // As in the running process: it happens during the turn, so it is the next event in the queue.
+    process.inbox.push({ kind: 'effect.failed', effect: kind, ifindex, address, code: 'NETLINK_FAILED', message: 'refused' });
+    this.#turnIn(process, 0);
+  }
+}

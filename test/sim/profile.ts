@@ -1,0 +1,75 @@
+/** What kind of cluster a seed is: size, families, timing, base conditions. Everything else is rolled while it runs. */
+
+import type { AddressSource, AgentRules } from '../../src/agent/state.ts';
+import type { Dice } from './dice.ts';
+import { ADDRESS_PROTOCOL, ipOf } from './kernel.ts';
+
+export interface Profile {
+  readonly nodeCount: number;
+  readonly rules: AgentRules;
+  readonly apiDeadlineMs: number;
+  readonly faultCount: number;
+  /** Faults begin from 2 s until here; then everything is mended and the cluster comes to rest, ms. */
+  readonly faultsUntil: number;
+  readonly until: number;
+  readonly lossProbability: number;
+}
+
+export const VIP4 = '192.0.2.200';
+export const VIP4_OTHER = '192.0.2.201';
+export const VIP6 = '2001:db8::200';
+export const NAME = 'api.example';
+
+/** Lease duration, renew deadline, retry period: kube-vip's documented ones, client-go's, and the shortest allowed. */
+const TIMINGS = [
+  [5000, 3000, 1000],
+  [5000, 3000, 1000],
+  [5000, 3000, 1000],
+  [15_000, 10_000, 2000],
+  [3000, 2000, 1000],
+  [4000, 2500, 700],
+] as const;
+
+export function rollProfile(dice: Dice): Profile {
+  const [leaseDurationMs, renewDeadlineMs, retryPeriodMs] = dice.pick(TIMINGS);
+  const faultsUntil = dice.between(15_000, 40_000) + 2 * leaseDurationMs;
+  const rules: AgentRules = {
+    node: '',
+    leaseNamespace: 'kube-system',
+    leaseName: 'plndr-cp-lock',
+    election: { identity: '', incarnation: '', leaseDurationMs, renewDeadlineMs, retryPeriodMs, annotations: {} },
+    vip: {
+      lifetimeSeconds: dice.pick([3, 3, 3, 2, 5]),
+      probeCount: 3,
+      probeIntervalMs: 40,
+      refreshIntervalMs: 3000,
+      conflictTimeoutMs: dice.pick([30_000, 5000]),
+      conflictPolicy: dice.pick(['defend', 'defend', 'yield']),
+    },
+    sources: rollSources(dice),
+    interfaceName: dice.chance(0.8) ? 'eth0' : undefined,
+    allowInterfaceNotUp: false,
+    loopbackGlobalScope: false,
+    nameRefreshMs: 5000,
+    addressProtocol: ADDRESS_PROTOCOL,
+  };
+  return {
+    nodeCount: dice.pick([1, 2, 2, 3, 3, 3, 3, 4, 5]),
+    rules,
+    apiDeadlineMs: Math.min(2000, renewDeadlineMs / 2),
+    faultCount: dice.whole(1, 9),
+    faultsUntil,
+    until: faultsUntil + 2 * leaseDurationMs + 10_000,
+    lossProbability: dice.chance(0.2) ? dice.skewed(0, 0.1) : 0,
+  };
+}
+
+function rollSources(dice: Dice): readonly AddressSource[] {
+  const ipv4: AddressSource = { kind: 'ip', ip: ipOf(VIP4), prefixLength: 32 };
+  const ipv6: AddressSource = { kind: 'ip', ip: ipOf(VIP6), prefixLength: 128 };
+  const roll = dice.next();
+  if (roll < 0.5) return [ipv4];
+  if (roll < 0.65) return [ipv6];
+  if (roll < 0.88) return [ipv4, ipv6];
+  return [{ kind: 'name', name: NAME, families: 'first', prefixLengths: { ipv4: 32, ipv6: 128 } }];
+}
