@@ -113,6 +113,8 @@ function baseLayer(libraries: readonly Library[]): readonly TarEntry[] {
     for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) folders.add(folder);
   }
   const entries: TarEntry[] = [...folders].map((path) => ({ kind: 'folder', path, mode: 0o755 }));
+  // What a container runtime mounts on, so that it needn't make them.
+  for (const path of ['dev', 'proc', 'run', 'sys']) entries.push({ kind: 'folder', path, mode: 0o755 });
   entries.push({ kind: 'folder', path: 'tmp', mode: 0o1777 }, ...files);
   return entries.toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
