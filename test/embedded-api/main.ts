@@ -4,7 +4,9 @@
  *     node test/embedded-api/main.ts --listen 127.0.0.1:6443 --kubeconfig-out FILE [--tls] [--name NAME …]
  *         [--server URL] [--bookmark-interval MS]
  *
- * Prints `listening on URL` once it answers, and serves until it is told to stop. --name adds a name or address to the
+ * Prints `listening on URL` once it answers, and serves until it is told to stop. SIGUSR2 takes it away as a dead API
+ * server (connections refused, watches cut, everything stored kept) and brings it back, saying `paused N`, `resumed N`.
+ * --name adds a name or address to the
  * TLS certificate; --server is what the kubeconfig says instead of the address listened on.
  */
 
@@ -46,3 +48,13 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     void api.stop().then(() => process.exit(0));
   });
 }
+
+let toggles = 0;
+// While it is away nothing else keeps the process.
+setInterval(() => {}, 60_000);
+process.on('SIGUSR2', () => {
+  toggles += 1;
+  const count = toggles;
+  const isPause = count % 2 === 1;
+  void (isPause ? api.stop() : api.start()).then(() => console.log(`${isPause ? 'paused' : 'resumed'} ${count}`));
+});

@@ -9,12 +9,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Family } from '../../src/base/ip.ts';
-import type { ApiClient } from './api-client.ts';
 import { Capture } from './capture.ts';
 import { nowMs } from './clock.ts';
 import { HolderWatch } from './holders.ts';
 import { Lab, type LabNode } from './lab.ts';
-import { startEcho, UdpProber } from './prober.ts';
+import type { OutageSummary } from './outage.ts';
+import { startEcho, TlsProber, UdpProber } from './prober.ts';
 import type { LabProcess, ProcessEnd, ProcessOptions } from './process.ts';
 import { RealApi } from './real-api.ts';
 
@@ -63,9 +63,13 @@ export class Cluster {
     | { readonly kind: 'real'; readonly real: RealApi };
   /** Every manager that was started, the newest last, by node. */
   readonly managers = new Map<string, LabProcess>();
+  readonly #tls: TlsProber | undefined;
+  readonly #tlsTargets: readonly string[];
   readonly #folder: string;
   readonly #env: Readonly<Record<string, string>>;
   readonly #kubeconfigs: (node: LabNode) => string;
+  /** How often the embedded API was paused or resumed. */
+  #toggles = 0;
 
   /** Sets everything up but the managers. */
   static async create(options: ClusterOptions = {}): Promise<Cluster> {
@@ -105,6 +109,9 @@ export class Cluster {
     this.holders = new HolderWatch(lab, vips);
     this.capture = new Capture(lab);
     this.prober = new UdpProber(lab, { targets: vips });
+    this.#tlsTargets = vips.map((vip) => new URL(`https://${bracketed(vip)}:${API_PORT}`).href);
+    if (this.api.kind !== 'real') return;
+    this.#tls = new TlsProber(lab, { targets: this.#tlsTargets, caFile: this.api.real.caFile });
   }
 
   /** The environment that a node's manager runs with. */
@@ -170,10 +177,56 @@ export class Cluster {
     await Promise.all(this.vips.map((vip) => this.prober.answered(vip, sinceMs, deadlineMs)));
   }
 
-  /** A client of the API with all rights. */
-  apiClient(node?: LabNode): ApiClient {
-    if (this.api.kind === 'real') return this.api.real.client((node ?? this.lab.nodes[0])?.name ?? '');
-    throw new Error('the embedded API is asked through its kubeconfig');
+  realApi(): RealApi {
+    if (this.api.kind !== 'real') throw new Error('this cluster has no real API');
+    return this.api.real;
+  }
+
+  /** Starts a manager and waits until it takes part: it has loaded its credentials and knows who holds the Lease. */
+  async startCandidate(node: LabNode): Promise<void> {
+    await this.startManager(node).waitForLine(/api credentials loaded/);
+  }
+
+  /** Ends every API server at once, as an outage; what they store stays. */
+  async stopApi(): Promise<void> {
+    if (this.api.kind === 'real') {
+      const { real } = this.api;
+      for (const { name } of this.lab.nodes) real.processesOf(name).apiServer?.kill('SIGKILL');
+      return;
+    }
+    await this.#toggleEmbeddedApi('paused');
+  }
+
+  async startApi(): Promise<void> {
+    if (this.api.kind === 'real') {
+      const { real } = this.api;
+      for (const { name } of this.lab.nodes) real.startApiServer(name);
+      await Promise.all(this.lab.nodes.map(({ name }) => real.waitReady(name)));
+      return;
+    }
+    await this.#toggleEmbeddedApi('resumed');
+  }
+
+  async #toggleEmbeddedApi(state: 'paused' | 'resumed'): Promise<void> {
+    if (this.api.kind !== 'embedded') return;
+    this.#toggles += 1;
+    this.api.program.kill('SIGUSR2');
+    await this.api.program.waitForLine(new RegExp(`^${state} ${this.#toggles}$`));
+  }
+
+  /** Resolves when a new TLS connection to each virtual IP begun from now on succeeded. */
+  async reachableByTls(deadlineMs = 20_000): Promise<void> {
+    const tls = this.#tls;
+    if (tls === undefined) throw new Error('there is no TLS server behind the virtual IPs of this cluster');
+    const now = nowMs();
+    await Promise.all(this.#tlsTargets.map((target) => tls.answered(target, now, deadlineMs)));
+  }
+
+  /** What new TLS connections met since a moment, for each virtual IP; empty with the embedded API. */
+  async tlsSummaries(fromMs: number): Promise<readonly OutageSummary[]> {
+    const tls = this.#tls;
+    if (tls === undefined) return [];
+    return Promise.all(this.#tlsTargets.map((target) => tls.summary(target, fromMs)));
   }
 
   /** The managers' last lines, for messages. */
@@ -218,7 +271,7 @@ interface StartedApi {
 
 async function startEmbeddedApi(lab: Lab, folder: string): Promise<StartedApi> {
   const kubeconfig = join(folder, 'admin.conf');
-  const host = lab.families.includes('ipv4') ? lab.switchIpv4 : `[${lab.switchIpv6}]`;
+  const host = bracketed(lab.families.includes('ipv4') ? lab.switchIpv4 : lab.switchIpv6);
   const server = `https://${host}:${API_PORT}`;
   const main = join(ROOT, 'test', 'embedded-api', 'main.ts');
   const names = [lab.switchIpv4, lab.switchIpv6].flatMap((name) => ['--name', name]);
@@ -246,4 +299,8 @@ async function startRealApi(lab: Lab, vips: readonly string[]): Promise<StartedA
   }
   const files = new Map(lab.nodes.map((node) => [node.name, real.adminConf(node.name)]));
   return { api: { kind: 'real', real }, kubeconfig: (node) => files.get(node.name) ?? '', env: {} };
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
 }

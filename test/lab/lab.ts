@@ -31,6 +31,8 @@ export interface LabNode {
   readonly namespace: string;
   readonly ipv4: string | undefined;
   readonly ipv6: string | undefined;
+  /** Hardware address of eth0, the same after a power loss. */
+  readonly mac: string;
   /** The switch port it hangs on, an interface of the switch's namespace. */
   readonly port: string;
 }
@@ -46,6 +48,9 @@ export interface AddressOnNode {
 }
 
 export type NodeState = 'on' | 'cut' | 'unplugged' | 'off';
+
+/** Host number of the switch itself. */
+const SWITCH_HOST = 1;
 
 const NAME_PATTERN = /^(hf-[a-z]+)-(\d+)-(sw|client|n\d+)$/;
 
@@ -75,8 +80,8 @@ export class Lab {
     this.#ipv4Network = options.ipv4Network ?? '10.77.0';
     this.#ipv6Network = options.ipv6Network ?? 'fd77::';
     this.switchNamespace = `${this.prefix}-sw`;
-    this.switchIpv4 = this.ipv4(1);
-    this.switchIpv6 = this.ipv6(1);
+    this.switchIpv4 = this.ipv4(SWITCH_HOST);
+    this.switchIpv6 = this.ipv6(SWITCH_HOST);
     const count = options.nodes ?? 3;
     this.nodes = Array.from({ length: count }, (_, index) => this.#describe(`n${index + 1}`, 11 + index));
     this.client = this.#describe('client', 100);
@@ -105,11 +110,7 @@ export class Lab {
 
   /** The bridge's hardware address. */
   switchMac(): Buffer {
-    // /sys shows the network namespace it was mounted in, iproute2 the one asked.
-    const [row] = JSON.parse(ip('-n', this.switchNamespace, '-j', 'link', 'show', 'br0')) as readonly [
-      { address: string },
-    ];
-    return Buffer.from(row.address.replaceAll(':', ''), 'hex');
+    return Buffer.from(hardwareAddress(SWITCH_HOST).replaceAll(':', ''), 'hex');
   }
 
   node(name: string): LabNode {
@@ -191,6 +192,13 @@ export class Lab {
     return readAddresses(member.namespace);
   }
 
+  /** Takes an address off a node's eth0, as an operator by mistake. */
+  deleteAddress(node: LabNode, address: string): void {
+    const found = this.addresses(node).find((candidate) => candidate.address === address);
+    if (found === undefined) throw new Error(`${node.name} does not have ${address}`);
+    ip('-n', node.namespace, 'addr', 'del', `${address}/${found.prefixLength}`, 'dev', found.interface);
+  }
+
   /** Names of the nodes on which the kernel has this address now. */
   whoHolds(address: string): readonly string[] {
     return this.nodes
@@ -211,6 +219,7 @@ export class Lab {
       namespace: `${this.prefix}-${name}`,
       ipv4: this.families.includes('ipv4') ? this.ipv4(host) : undefined,
       ipv6: this.families.includes('ipv6') ? this.ipv6(host) : undefined,
+      mac: hardwareAddress(host),
       port: `p-${name}`,
     };
   }
@@ -222,7 +231,8 @@ export class Lab {
     ipBatch(name, [
       'link set lo up',
       // Snooping would have the bridge withhold neighbour discovery until it has learnt who listens.
-      'link add br0 type bridge mcast_snooping 0',
+      // A bridge without an address of its own takes its ports' lowest: it would change when a port comes or goes.
+      `link add br0 address ${hardwareAddress(SWITCH_HOST)} type bridge mcast_snooping 0`,
       'link set br0 up',
       ...(this.families.includes('ipv4') ? [`addr add ${this.switchIpv4}/24 dev br0`] : []),
       ...(this.families.includes('ipv6') ? [`addr add ${this.switchIpv6}/64 dev br0 nodad`] : []),
@@ -236,6 +246,8 @@ export class Lab {
       'link',
       'add',
       'eth0',
+      'address',
+      member.mac,
       'netns',
       member.namespace,
       'type',
@@ -267,6 +279,11 @@ export class Lab {
       removeNamespace(name);
     }
   }
+}
+
+/** A locally administered address from a host number of the lab's networks. */
+function hardwareAddress(host: number): string {
+  return `02:00:00:00:77:${host.toString(16).padStart(2, '0')}`;
 }
 
 /** The lab's interfaces should be usable at once: no duplicate address detection for what the lab itself adds. */

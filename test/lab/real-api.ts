@@ -65,6 +65,11 @@ export class RealApi {
   readonly #options: RealApiOptions;
   readonly #binaries: { readonly etcd: string; readonly apiServer: string };
 
+  /** The CA's certificate, as a client of the cluster has it. */
+  get caFile(): string {
+    return join(this.#members[0]?.folder ?? '', 'ca.crt');
+  }
+
   /** Writes certificates and kubeconfigs; nothing runs yet. */
   static async create(options: RealApiOptions): Promise<RealApi> {
     const binaries = { etcd: await provideAsset('etcd'), apiServer: await provideAsset('kube-apiserver') };
