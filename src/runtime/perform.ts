@@ -11,10 +11,9 @@ import type { Effect } from '../agent/effect.ts';
 import type { AgentEvent } from '../agent/event.ts';
 import type { LeaseApi, LeaseResult } from '../kube/lease.ts';
 import { performLog, type Log } from '../observe/log.ts';
-import { neighborFilter } from '../protocol/bpf/neighbor-filter.ts';
 import type { Kernel } from '../system/kernel.ts';
 import type { Netfd } from '../system/netfd.ts';
-import { openPacketSocket, type PacketSocket } from '../system/packet-socket.ts';
+import { openPacketSockets, type PacketSockets } from './packet-sockets.ts';
 
 /** What a Kubernetes Event needs; implemented by kube/event-recorder.ts. */
 export interface RecordEvent {
@@ -44,10 +43,15 @@ export function openPerformer(options: PerformerOptions): Performer {
 
 class RuntimePerformer implements Performer {
   readonly #options: PerformerOptions;
-  readonly #sockets = new Map<number, PacketSocket>();
+  readonly #sockets: PacketSockets;
 
   constructor(options: PerformerOptions) {
     this.#options = options;
+    this.#sockets = openPacketSockets({
+      netfd: options.netfd,
+      log: options.log,
+      onFrame: (ifindex, frame) => options.dispatch({ kind: 'frame.received', ifindex, frame }),
+    });
   }
 
   perform(effect: Effect): void {
@@ -64,9 +68,9 @@ class RuntimePerformer implements Performer {
       case 'address.delete':
         return this.#attempt(effect, effect.prefix.ip, () => void kernel.deleteAddress(effect));
       case 'frame.send':
-        return this.#attempt(effect, effect.address, () => this.#socket(effect.ifindex, []).send(effect.frame));
+        return this.#attempt(effect, effect.address, () => this.#sockets.send(effect.ifindex, effect.frame));
       case 'capture.set':
-        return this.#attempt(effect, effect.addresses[0], () => this.#capture(effect.ifindex, effect.addresses));
+        return this.#attempt(effect, effect.addresses[0], () => this.#sockets.listen(effect.ifindex, effect.addresses));
       case 'name.resolve':
         return this.#resolve(effect.name);
       case 'event.record':
@@ -81,8 +85,7 @@ class RuntimePerformer implements Performer {
   }
 
   close(): void {
-    for (const socket of this.#sockets.values()) socket.close();
-    this.#sockets.clear();
+    this.#sockets.close();
   }
 
   #answer(attempt: number, kind: 'read' | 'write', call: Promise<LeaseResult>): void {
@@ -123,31 +126,6 @@ class RuntimePerformer implements Performer {
     }
   }
 
-  #capture(ifindex: number, addresses: readonly Ip[]): void {
-    if (addresses.length > 0) {
-      this.#socket(ifindex, addresses).setFilter(filterFor(addresses));
-      return;
-    }
-    this.#sockets.get(ifindex)?.close();
-    this.#sockets.delete(ifindex);
-  }
-
-  #socket(ifindex: number, addresses: readonly Ip[]): PacketSocket {
-    const open = this.#sockets.get(ifindex);
-    if (open !== undefined) return open;
-    const socket = openPacketSocket(this.#options.netfd, {
-      ifindex,
-      filter: filterFor(addresses),
-      onFrame: (frame) => this.#options.dispatch({ kind: 'frame.received', ifindex, frame }),
-      onError: (error) => {
-        this.#options.log.warn('packet socket failed', { component: 'vip', err: error });
-        this.#capture(ifindex, []);
-      },
-    });
-    this.#sockets.set(ifindex, socket);
-    return socket;
-  }
-
   #resolve(name: string): void {
     const { dispatch } = this.#options;
     lookup(name, { all: true, order: 'verbatim' }).then(
@@ -161,13 +139,6 @@ class RuntimePerformer implements Performer {
       (error: unknown) => dispatch({ kind: 'name.failed', name, message: String(error) }),
     );
   }
-}
-
-function filterFor(addresses: readonly Ip[]): Uint8Array {
-  return neighborFilter({
-    ipv4: addresses.filter((ip) => ip.family === 'ipv4'),
-    ipv6: addresses.filter((ip) => ip.family === 'ipv6'),
-  });
 }
 
 function describe(error: unknown): { readonly code: ErrorCode; readonly message: string } {

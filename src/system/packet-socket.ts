@@ -16,6 +16,7 @@ import { assert } from '../base/assert.ts';
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
+import { MAC_LENGTH, macFromBytes, type Mac } from '../base/mac.ts';
 import { ETHERNET_HEADER_LENGTH } from '../protocol/ethernet/ethernet.ts';
 import { isIpv6Multicast, multicastMac } from '../protocol/ip/multicast.ts';
 import { errnoName } from './errno.ts';
@@ -45,6 +46,9 @@ const MSG_TRUNC = 0x20;
 /** struct sockaddr_ll: size, and where sll_hatype is. */
 const SOCKADDR_BYTES = 20;
 const SOCKADDR_HARDWARE_OFFSET = 8;
+/** sll_halen, and where sll_addr is. */
+const SOCKADDR_LENGTH_OFFSET = 11;
+const SOCKADDR_MAC_OFFSET = 12;
 
 /** ARP takes 28 octets, neighbor discovery seldom a hundred; a longer frame than this is dropped and counted. */
 const FRAME_BYTES_MAX = 2048;
@@ -97,6 +101,8 @@ export interface PacketSocket {
   /** Joins these groups and leaves those joined before. @throws as opening. */
   setGroups(groups: readonly Ip[]): void;
   counters(): PacketSocketCounters;
+  /** The interface's hardware address as it is now; undefined when it has none of six octets, or is gone. */
+  hardwareAddress(): Mac | undefined;
   /** No callback comes after this. */
   close(): void;
 }
@@ -201,6 +207,14 @@ class AfPacketSocket implements PacketSocket {
       framesDropped: this.#framesDropped,
       linkDowns: this.#linkDowns,
     };
+  }
+
+  hardwareAddress(): Mac | undefined {
+    assert(this.#isOpen, 'a closed packet socket has no interface');
+    const address = this.#netfd.getsockname(this.#fd);
+    if (typeof address === 'number') return undefined;
+    if (new ByteReader(address, SOCKADDR_LENGTH_OFFSET).u8() !== MAC_LENGTH) return undefined;
+    return macFromBytes(new ByteReader(address, SOCKADDR_MAC_OFFSET).bytes(MAC_LENGTH));
   }
 
   close(): void {

@@ -1,0 +1,150 @@
+/**
+ * The packet sockets of this node: one for each interface that frames are sent through or received from. What is wanted
+ * is remembered, so that a socket that fails (or can't be opened yet) is opened again until it is no longer wanted: the
+ * core goes on believing that it listens.
+ */
+
+import { HoldfastError } from '../base/errors.ts';
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+import type { Log } from '../observe/log.ts';
+import { neighborFilter } from '../protocol/bpf/neighbor-filter.ts';
+import { solicitedNodeGroup } from '../protocol/ip/multicast.ts';
+import type { Netfd } from '../system/netfd.ts';
+import { openPacketSocket, type PacketSocket } from '../system/packet-socket.ts';
+
+export interface PacketSocketsOptions {
+  readonly netfd: Netfd;
+  readonly log: Log;
+  readonly onFrame: (ifindex: number, frame: Uint8Array) => void;
+}
+
+export interface PacketSockets {
+  /**
+   * Receives the frames about these addresses, and no others; an empty list closes the interface's socket.
+   * @throws HoldfastError as opening a packet socket; it is tried again all the same, while it is wanted.
+   */
+  listen(ifindex: number, addresses: readonly Ip[]): void;
+  /** @throws HoldfastError FRAME_SEND_FAILED, or as opening. */
+  send(ifindex: number, frame: Uint8Array): void;
+  close(): void;
+}
+
+/** Pauses between attempts to listen again: doubled from the first to the last. */
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 30_000;
+
+export function openPacketSockets(options: PacketSocketsOptions): PacketSockets {
+  return new InterfaceSockets(options);
+}
+
+interface Retry {
+  readonly timer: NodeJS.Timeout;
+  readonly pauseMs: number;
+}
+
+class InterfaceSockets implements PacketSockets {
+  readonly #options: PacketSocketsOptions;
+  readonly #sockets = new Map<number, PacketSocket>();
+  readonly #wanted = new Map<number, readonly Ip[]>();
+  readonly #retries = new Map<number, Retry>();
+
+  constructor(options: PacketSocketsOptions) {
+    this.#options = options;
+  }
+
+  listen(ifindex: number, addresses: readonly Ip[]): void {
+    this.#forgetRetry(ifindex);
+    if (addresses.length === 0) {
+      this.#wanted.delete(ifindex);
+      this.#closeSocket(ifindex);
+      return;
+    }
+    this.#wanted.set(ifindex, addresses);
+    try {
+      this.#apply(ifindex, addresses);
+    } catch (error) {
+      if (error instanceof HoldfastError) this.#failed(ifindex, error);
+      throw error;
+    }
+  }
+
+  send(ifindex: number, frame: Uint8Array): void {
+    this.#socket(ifindex).send(frame);
+  }
+
+  close(): void {
+    for (const ifindex of this.#retries.keys()) this.#forgetRetry(ifindex);
+    for (const ifindex of this.#sockets.keys()) this.#closeSocket(ifindex);
+    this.#wanted.clear();
+  }
+
+  /** Filter and groups: with the groups joined one by one, switches that snoop MLD deliver what asks for the addresses. */
+  #apply(ifindex: number, addresses: readonly Ip[]): void {
+    const socket = this.#socket(ifindex);
+    socket.setFilter(filterFor(addresses, socket.hardwareAddress()));
+    socket.setGroups(addresses.filter((ip) => ip.family === 'ipv6').map(solicitedNodeGroup));
+  }
+
+  /** Opened deaf; #apply says what it hears. */
+  #socket(ifindex: number): PacketSocket {
+    const open = this.#sockets.get(ifindex);
+    if (open !== undefined) return open;
+    const socket = openPacketSocket(this.#options.netfd, {
+      ifindex,
+      filter: filterFor([], undefined),
+      groups: [],
+      onFrame: (frame) => this.#options.onFrame(ifindex, frame),
+      onError: (error) => {
+        this.#closeSocket(ifindex);
+        this.#failed(ifindex, error);
+      },
+    });
+    this.#sockets.set(ifindex, socket);
+    return socket;
+  }
+
+  #failed(ifindex: number, error: HoldfastError, pauseMs = RETRY_MIN_MS): void {
+    if (!this.#wanted.has(ifindex)) return;
+    if (pauseMs === RETRY_MIN_MS) this.#report(ifindex, error);
+    const timer = setTimeout(() => this.#tryAgain(ifindex, pauseMs), pauseMs).unref();
+    this.#retries.set(ifindex, { timer, pauseMs });
+  }
+
+  #tryAgain(ifindex: number, pauseMs: number): void {
+    this.#retries.delete(ifindex);
+    const addresses = this.#wanted.get(ifindex);
+    if (addresses === undefined) return;
+    try {
+      this.#apply(ifindex, addresses);
+      this.#options.log.info('frames are received again', { component: 'vip', ifindex });
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      this.#failed(ifindex, error, Math.min(RETRY_MAX_MS, pauseMs * 2));
+    }
+  }
+
+  #report(ifindex: number, error: HoldfastError): void {
+    const { code, remedy, message: reason } = error;
+    const fields = { component: 'vip', ifindex, code, reason, remedy };
+    this.#options.log.warn('frames cannot be received, trying again', fields);
+  }
+
+  #forgetRetry(ifindex: number): void {
+    clearTimeout(this.#retries.get(ifindex)?.timer);
+    this.#retries.delete(ifindex);
+  }
+
+  #closeSocket(ifindex: number): void {
+    this.#sockets.get(ifindex)?.close();
+    this.#sockets.delete(ifindex);
+  }
+}
+
+function filterFor(addresses: readonly Ip[], ownMac: Mac | undefined): Uint8Array {
+  return neighborFilter({
+    ipv4: addresses.filter((ip) => ip.family === 'ipv4'),
+    ipv6: addresses.filter((ip) => ip.family === 'ipv6'),
+    ...(ownMac === undefined ? {} : { ownMac }),
+  });
+}
