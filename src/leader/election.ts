@@ -21,7 +21,14 @@
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import { nextRandom, type Seed } from '../base/random.ts';
 import type { ApiFailureKind, LeaseRecord } from './lease-record.ts';
-import { hasConsent, isNewerRecord, leaseToAcquire, leaseToRelease, INCARNATION_ANNOTATION } from './lease-write.ts';
+import {
+  hasConsent,
+  isNewerRecord,
+  isSameTerm,
+  leaseToAcquire,
+  leaseToRelease,
+  INCARNATION_ANNOTATION,
+} from './lease-write.ts';
 
 export interface ElectionRules {
   readonly identity: string;
@@ -242,11 +249,11 @@ function learn(
   now: MonotonicMs,
 ): ElectionStep {
   const [jitter, seed] = nextRandom(before.seed);
-  const isImpostor =
-    before.observed?.lease !== undefined && lease?.holder === rules.identity && isOfAnother(rules, lease);
+  const known = before.observed;
+  const isImpostor = known?.lease !== undefined && lease?.holder === rules.identity && isOfAnother(rules, lease);
   const state: ElectionState = {
     ...before,
-    observed: { lease, at: now, jitter },
+    observed: known !== undefined && isSameTerm(known.lease, lease) ? { ...known, lease } : { lease, at: now, jitter },
     impostorChanges: isImpostor
       ? before.impostorChanges + 1
       : lease?.holder === rules.identity

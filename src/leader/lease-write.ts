@@ -58,6 +58,21 @@ export function hasConsent(lease: LeaseRecord | undefined): boolean {
 }
 
 /**
+ * Whether nobody has renewed or taken the Lease between the two: labels, annotations and versions alone may differ. As in
+ * client-go, which compares the record without its metadata: a label must not prolong a dead holder's Lease.
+ */
+export function isSameTerm(known: LeaseRecord | undefined, seen: LeaseRecord | undefined): boolean {
+  if (known === undefined || seen === undefined || seen.renewTime === '') return false;
+  return (
+    known.holder === seen.holder &&
+    known.renewTime === seen.renewTime &&
+    known.acquireTime === seen.acquireTime &&
+    known.transitions === seen.transitions &&
+    known.durationMs === seen.durationMs
+  );
+}
+
+/**
  * Whether `seen` is later than `known`. Resource versions are decimal integers that grow (guaranteed by the API since
  * Kubernetes 1.35, true of etcd before); any other form gives 'unknown', and the caller asks the API instead.
  */

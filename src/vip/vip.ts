@@ -114,6 +114,8 @@ export const DEFEND_INTERVAL_MS = 10_000;
 const RIVAL_PATIENCE_MS = 5000;
 const RIVAL_PROBE_SLOW_MS = 1000;
 const RETRY_MS = 1000;
+/** No whole second of lifetime is left until the Lease is renewed, which is soon; not in step with it. */
+const LIFETIME_WAIT_MS = 50;
 
 export function startVip(prefix: Prefix, now: MonotonicMs): VipState {
   return {
@@ -191,8 +193,12 @@ function hearKernel(before: VipState, wish: VipWish, isPresent: boolean, now: Mo
       outputs: [{ kind: 'up' }],
     };
   }
-  const isOnItsWayOut = state.phase === 'withdrawing' || (state.phase === 'holding' && wish.verdict === 'drop');
-  if (isOnItsWayOut) return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'down' }] };
+  if (state.phase === 'withdrawing')
+    return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'down' }] };
+  if (state.phase === 'holding' && wish.verdict === 'drop') {
+    // Our last renewal may have put it back after what is reported here.
+    return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'delete' }, { kind: 'down' }] };
+  }
   if (state.phase === 'holding') return { state: enter(state, 'claiming', now), outputs: [{ kind: 'restored' }] };
   return { state, outputs: [] };
 }
@@ -303,7 +309,7 @@ function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
 
 function claim(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
   const validSeconds = lifetimeSeconds(rules, wish, now);
-  if (validSeconds === 0) return { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs: [] };
+  if (validSeconds === 0) return { state: { ...state, nextAt: after(now, LIFETIME_WAIT_MS) }, outputs: [] };
   const added: VipState = { ...state, nextAt: after(now, RETRY_MS), lifetimeAt: after(now, renewalMs(validSeconds)) };
   const add: VipOutput = { kind: 'add', validSeconds };
   if (!state.isPresent) return { state: added, outputs: [add] };

@@ -71,6 +71,15 @@ describe('acquiring', () => {
     expect(script.until(9100)).toHaveLength(1);
   });
 
+  it('does not start counting anew when somebody labels the Lease, but swaps on its new version', () => {
+    const script = followerOf('b');
+    const { renewTime } = record('b', '7');
+    script.observe(4000, record('b', '8', { renewTime, labels: { touched: 'yes' } }));
+    expect(script.until(5100)).toMatchObject([
+      { output: { lease: { resourceVersion: '8', labels: { touched: 'yes' } } } },
+    ]);
+  });
+
   it('does not start counting anew when the same record is seen again', () => {
     const script = followerOf('b');
     script.observe(4000, record('b', '7'));

@@ -39,7 +39,7 @@ export function record(holder: string, resourceVersion: string, change: Partial<
     durationMs: 5000,
     transitions: 3,
     acquireTime: '2026-01-01T00:00:00.000000Z',
-    renewTime: '2026-01-01T00:00:00.000000Z',
+    renewTime: `2026-01-01T00:00:00.${resourceVersion.padStart(6, '0')}Z`,
     annotations: holder === 'a' ? { [INCARNATION_ANNOTATION]: 'a-1' } : {},
     labels: {},
     resourceVersion,
@@ -96,7 +96,8 @@ export class ElectionScript {
     const sent = this.sent();
     if (sent.kind === 'lease.read') throw new Error('a read is under way, not a write');
     this.#version = Math.max(this.#version, Number(sent.lease.resourceVersion)) + 1;
-    const lease = { ...sent.lease, resourceVersion: String(this.#version) };
+    const renewTime = `2026-01-01T00:00:00.${String(this.#version).padStart(6, '0')}Z`;
+    const lease = { ...sent.lease, renewTime, resourceVersion: String(this.#version) };
     return this.#step({ kind: 'lease.written', attempt: sent.attempt, lease });
   }
 

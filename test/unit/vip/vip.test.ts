@@ -58,8 +58,8 @@ describe('claiming', () => {
     const script = new VipScript();
     script.wishAt(0, { verdict: 'hold', hasConsent: true, lifetimeLimit: monotonic(900) });
     expect(script.times('add')).toEqual([]);
-    script.wishAt(1500, { lifetimeLimit: monotonic(5500) });
-    expect(script.until(2500).map(({ output }) => output.kind)).toContain('add');
+    script.wishAt(1000, { lifetimeLimit: monotonic(5500) });
+    expect(script.until(1050).map(({ output }) => output.kind)).toContain('add');
   });
 
   it('stops probing when it is no longer wanted', () => {
@@ -306,8 +306,9 @@ describe('withdrawing', () => {
     const script = new VipScript({}, 'by hand');
     script.wishAt(0, { verdict: 'hold', hasConsent: true });
     script.at(5, { kind: 'present', isPresent: true });
+    script.until(1000);
     script.wish = { ...script.wish, verdict: 'drop' };
-    expect(kinds(script.at(1000, { kind: 'present', isPresent: false }))).toEqual(['down']);
+    expect(kinds(script.at(1000, { kind: 'present', isPresent: false }))).toEqual(['delete', 'down']);
     expect(script.state.phase).toBe('idle');
   });
 
