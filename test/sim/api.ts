@@ -11,7 +11,12 @@ import type { Schedule } from './schedule.ts';
 
 export type LeaseCall =
   | { readonly kind: 'lease.read'; readonly attempt: number }
-  | { readonly kind: 'lease.create' | 'lease.update'; readonly attempt: number; readonly lease: LeaseRecord };
+  | {
+      readonly kind: 'lease.create' | 'lease.update';
+      readonly attempt: number;
+      readonly lease: LeaseRecord;
+      readonly stamp: 'acquire' | 'renew';
+    };
 
 /** What is wrong between one node and the API, or (node undefined) between everybody and the API. */
 export type ApiFault =
@@ -71,7 +76,8 @@ export class SimApi {
   /** Begins a fault of one node's path (or everybody's); the function ends it. */
   begin(fault: ApiFault, node: number | undefined): () => void {
     this.#faults.set(fault, node);
-    for (const watch of this.#watches) if (fault.kind === 'unreachable' && this.#isMeant(node, watch)) this.#break(watch);
+    for (const watch of this.#watches)
+      if (fault.kind === 'unreachable' && this.#isMeant(node, watch)) this.#break(watch);
     return () => {
       this.#faults.delete(fault);
       for (const watch of this.#watches) if (this.#isMeant(node, watch)) this.#flushLater(watch);
@@ -81,7 +87,8 @@ export class SimApi {
   isHealthyFor(node: number): boolean {
     for (const at of this.#faults.values()) if (at === undefined || at === node) return false;
     for (const watch of this.#watches) {
-      if (watch.node === node && watch.isConnected && watch.held.length === 0) return true;
+      const isCurrent = watch.isConnected && watch.held.length === 0 && watch.lastAt <= this.#options.schedule.now;
+      if (watch.node === node && isCurrent) return true;
     }
     return false;
   }
@@ -152,7 +159,12 @@ export class SimApi {
   #perform(node: number, call: LeaseCall, sentAt: number): AgentEvent {
     const { attempt } = call;
     const before = this.lease;
-    const refuse = (failure: ApiFailureKind): AgentEvent => ({ kind: 'lease.failed', attempt, failure, message: failure });
+    const refuse = (failure: ApiFailureKind): AgentEvent => ({
+      kind: 'lease.failed',
+      attempt,
+      failure,
+      message: failure,
+    });
     if (call.kind === 'lease.read') {
       return before === undefined ? refuse('not-found') : { kind: 'lease.observed', source: 'read', lease: before };
     }
@@ -162,7 +174,10 @@ export class SimApi {
       const isStale = before.resourceVersion !== call.lease.resourceVersion;
       if (isStale && this.#options.ignoresVersions !== true) return refuse('conflict');
     }
-    this.lease = { ...call.lease, resourceVersion: this.#nextVersion() };
+    // The performer stamps wall time; here only that each sending has another matters.
+    const sentTime = sentAt.toFixed(6);
+    const acquireTime = call.stamp === 'acquire' ? sentTime : call.lease.acquireTime;
+    this.lease = { ...call.lease, renewTime: sentTime, acquireTime, resourceVersion: this.#nextVersion() };
     this.#options.onWrite({ by: node, sentAt, before, after: this.lease });
     this.#publish();
     return { kind: 'lease.written', attempt, lease: this.lease };
@@ -179,7 +194,11 @@ export class SimApi {
 
   #send(watch: Watch, lease: LeaseRecord | undefined): void {
     const { schedule, dice } = this.#options;
-    if (this.#has(watch.node, 'silent') !== undefined || this.#has(watch.node, 'deaf') !== undefined || watch.held.length > 0) {
+    if (
+      this.#has(watch.node, 'silent') !== undefined ||
+      this.#has(watch.node, 'deaf') !== undefined ||
+      watch.held.length > 0
+    ) {
       watch.held.push(lease);
       return;
     }
@@ -211,7 +230,9 @@ export class SimApi {
   #connect(watch: Watch): void {
     const { schedule, dice } = this.#options;
     if (watch.isClosed || watch.isConnected) return;
-    if (['unreachable', 'silent', 'deaf'].some((kind) => this.#has(watch.node, kind as ApiFault['kind']) !== undefined)) {
+    if (
+      ['unreachable', 'silent', 'deaf'].some((kind) => this.#has(watch.node, kind as ApiFault['kind']) !== undefined)
+    ) {
       schedule.in(dice.between(100, RECONNECT_MAX_MS), () => this.#connect(watch));
       return;
     }

@@ -17,11 +17,6 @@ export interface Begun {
 
 type Begin = (world: World, node: SimNode) => Begun | undefined;
 
-/**
- * A machine that was paused answers again before its process runs: until the next deadline, a second at most (the lifetime
- * is renewed every second), and what the loop may be late.
- */
-const RESUME_MS = 1300;
 /** A refused delete is tried again after a second; a process that has to end leaves the address to its lifetime. */
 const DELETE_AGAIN_MS = 4500;
 
@@ -45,13 +40,19 @@ export const FAULTS: Readonly<Record<string, readonly [weight: number, begin: Be
   'api-away': [4, (world) => apiFault(world, undefined, { kind: 'unreachable' }, 15_000)],
   'api-silent': [2, (world) => apiFault(world, undefined, { kind: 'silent' }, 15_000)],
   'api-deaf': [2, (world) => apiFault(world, undefined, { kind: 'deaf' }, 8000)],
-  'api-slow': [3, (world) => apiFault(world, undefined, { kind: 'slow', lowMs: 50, highMs: world.dice.between(200, 6000) }, 15_000)],
+  'api-slow': [
+    3,
+    (world) => apiFault(world, undefined, { kind: 'slow', lowMs: 50, highMs: world.dice.between(200, 6000) }, 15_000),
+  ],
   'api-errors': [2, apiErrors],
   'node-api-away': [4, (world, node) => apiFault(world, node, { kind: 'unreachable' }, 15_000)],
   'node-api-silent': [3, (world, node) => apiFault(world, node, { kind: 'silent' }, 15_000)],
   'node-api-deaf': [3, (world, node) => apiFault(world, node, { kind: 'deaf' }, 8000)],
   'node-api-slow': [3, (world, node) => apiFault(world, node, { kind: 'slow', lowMs: 100, highMs: 5000 }, 15_000)],
-  'watch-late': [3, (world, node) => apiFault(world, node, { kind: 'lag', ms: world.dice.between(100, 20_000) }, 20_000)],
+  'watch-late': [
+    3,
+    (world, node) => apiFault(world, node, { kind: 'lag', ms: world.dice.between(100, 20_000) }, 20_000),
+  ],
   'watch-broken': [3, watchBroken],
   'lease-deleted': [1, leaseDeleted],
   'lease-touched': [2, leaseTouched],
@@ -62,12 +63,13 @@ export const FAULTS: Readonly<Record<string, readonly [weight: number, begin: Be
   'netlink-overrun': [2, netlinkOverrun],
   leftover: [2, leftover],
   'clock-step': [1, clockStep],
-  'name-changed': [1, nameChanged],
+  'name-changed': [5, nameChanged],
 };
 
 function crash(world: World, node: SimNode): Begun | undefined {
   if (node.process === undefined) return undefined;
   node.crash();
+  world.stops();
   const forMs = world.dice.skewed(100, 15_000);
   return { text: `${node.name} crashes, restarted after ${Math.round(forMs)} ms`, forMs, end: () => node.start() };
 }
@@ -82,6 +84,7 @@ function terminate(world: World, node: SimNode): Begun | undefined {
 function freeze(world: World, node: SimNode): Begun | undefined {
   if (node.process === undefined || node.process.isFrozen) return undefined;
   node.freeze();
+  world.stops();
   return { text: `${node.name}'s process is frozen`, forMs: world.dice.skewed(100, 20_000), end: () => node.thaw() };
 }
 
@@ -109,7 +112,7 @@ function pause(world: World, node: SimNode): Begun | undefined {
     text: `${node.name}'s machine is paused`,
     forMs,
     end: () => {
-      if (node.isPaused) world.watchman.excuse(RESUME_MS);
+      if (node.isPaused) world.resumes(node);
       node.resume();
     },
   };
@@ -165,7 +168,11 @@ function partition(world: World): Begun | undefined {
   for (const a of lan.hosts) for (const b of lan.hosts) if (side.get(a) !== side.get(b)) ends.push(lan.cut(a, b));
   if (ends.length === 0) return undefined;
   const names = world.nodes.filter((node) => side.get(node) === true).map((node) => node.name);
-  return { text: `the segment splits: ${names.join(', ') || 'nobody'} apart`, forMs: dice.skewed(200, 20_000), end: () => ends.forEach((end) => end()) };
+  return {
+    text: `the segment splits: ${names.join(', ') || 'nobody'} apart`,
+    forMs: dice.skewed(200, 20_000),
+    end: () => ends.forEach((end) => end()),
+  };
 }
 
 function oneWay(world: World, node: SimNode): Begun | undefined {
@@ -174,7 +181,9 @@ function oneWay(world: World, node: SimNode): Begun | undefined {
   const other = world.dice.pick(others);
   const isOut = world.dice.chance(0.5);
   const end = isOut ? world.lan.cut(node, other) : world.lan.cut(other, node);
-  const text = isOut ? `${other.mac.text} no longer hears ${node.name}` : `${node.name} no longer hears ${other.mac.text}`;
+  const text = isOut
+    ? `${other.mac.text} no longer hears ${node.name}`
+    : `${node.name} no longer hears ${other.mac.text}`;
   return { text, forMs: world.dice.skewed(200, 20_000), end };
 }
 
@@ -182,7 +191,11 @@ function isolated(world: World, node: SimNode): Begun {
   const { lan, dice } = world;
   const ends = lan.hosts.filter((host) => host !== node).flatMap((host) => [lan.cut(host, node), lan.cut(node, host)]);
   if (dice.chance(0.5)) ends.push(world.api.begin({ kind: dice.pick(['unreachable', 'silent'] as const) }, node.id));
-  return { text: `${node.name} is alone (a switch port)`, forMs: dice.skewed(200, 20_000), end: () => ends.forEach((end) => end()) };
+  return {
+    text: `${node.name} is alone (a switch port)`,
+    forMs: dice.skewed(200, 20_000),
+    end: () => ends.forEach((end) => end()),
+  };
 }
 
 function badSegment(world: World): Begun {
@@ -202,7 +215,11 @@ function badSegment(world: World): Begun {
 
 function apiFault(world: World, node: SimNode | undefined, fault: ApiFault, longestMs: number): Begun {
   const who = node === undefined ? 'everybody' : node.name;
-  return { text: `API ${fault.kind} for ${who}`, forMs: world.dice.skewed(100, longestMs), end: world.api.begin(fault, node?.id) };
+  return {
+    text: `API ${fault.kind} for ${who}`,
+    forMs: world.dice.skewed(100, longestMs),
+    end: world.api.begin(fault, node?.id),
+  };
 }
 
 function apiErrors(world: World, node: SimNode): Begun {
@@ -254,18 +271,24 @@ function refuse(world: World, node: SimNode, effect: 'address.add' | 'address.de
 
 function netlinkOverrun(world: World, node: SimNode): Begun | undefined {
   if (node.process === undefined || node.process.isDeafToKernel) return undefined;
-  return { text: `${node.name} loses notifications of its kernel`, forMs: world.dice.skewed(10, 3000), end: node.loseNotifications() };
+  return {
+    text: `${node.name} loses notifications of its kernel`,
+    forMs: world.dice.skewed(10, 3000),
+    end: node.loseNotifications(),
+  };
 }
 
 /** What a crashed kube-vip or an older version left, found by a process that starts. */
 function leftover(world: World, node: SimNode): Begun | undefined {
-  if (node.process !== undefined || !node.isPowered) return undefined;
+  if (!node.isPowered || node.isPaused) return undefined;
   const ip = world.dice.pick(world.vips);
   if (node.kernel.has(ip)) return undefined;
+  node.crash();
   const length = ip.family === 'ipv4' ? world.dice.pick([32, 24]) : 128;
   const ifindex = world.dice.pick([ETH0, LOOPBACK]);
   node.kernel.add({ ifindex, prefix: prefixOf(`${ip.text}/${length}`), validSeconds: Number.POSITIVE_INFINITY });
-  return { text: `kube-vip left ${ip.text}/${length} on ${node.name}`, forMs: 0, end: nothing };
+  const forMs = world.dice.skewed(100, 8000);
+  return { text: `kube-vip crashed on ${node.name} and left ${ip.text}/${length}`, forMs, end: () => node.start() };
 }
 
 function clockStep(world: World, node: SimNode): Begun | undefined {

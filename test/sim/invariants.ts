@@ -15,7 +15,7 @@
  *                   timeout, or with consent, or where it had been a moment before.
  *   ordinary        An address that a person configured is never taken away.
  *   held            While the API works and a node is well, an address that nobody else uses is held, within
- *                   `leaseDuration` + 2.5 s.
+ *                   `leaseDuration` + 2.5 s; counted from the last word of a holder who is not well himself.
  *   live            A loop does not spin, a node does not chatter.
  */
 
@@ -70,6 +70,8 @@ export class Watchman {
   readonly #sentAt = new Map<number, number>();
   readonly #overlaps = new Map<string, number>();
   readonly #unheldSince = new Map<string, number>();
+  /** Since when a node has been well, the API with it. */
+  readonly #wellSince = new Map<SimNode, number>();
   /** Since when a node could hear another answer, by node and address. */
   readonly #rivalSince = new Map<string, number>();
   /** When, by the node's own clock, its kernel last had the address. */
@@ -90,6 +92,10 @@ export class Watchman {
   /** Two answering kernels are bounded, not excluded, until `ms` from now. */
   excuse(ms: number): void {
     this.#excusedUntil = Math.max(this.#excusedUntil, this.#options.schedule.now + ms);
+  }
+
+  get isExcusing(): boolean {
+    return this.#options.schedule.now <= this.#excusedUntil;
   }
 
   /** Somebody took the Lease away from under its holder: he has it until he hears of that, or his tenure ends. */
@@ -126,7 +132,8 @@ export class Watchman {
     if (effect.kind === 'address.delete') {
       for (const held of node.kernel.find(effect.prefix.ip)) {
         const isMeant = held.address.ifindex === effect.ifindex && held.address.prefix.length === effect.prefix.length;
-        if (isMeant && held.isOrdinary) this.#fail('ordinary', `${node.name} deletes its ordinary address ${effect.prefix.ip.text}`);
+        if (isMeant && held.isOrdinary)
+          this.#fail('ordinary', `${node.name} deletes its ordinary address ${effect.prefix.ip.text}`);
       }
       this.look();
     }
@@ -142,11 +149,16 @@ export class Watchman {
     if (isMove && before.holder !== '') {
       const ageMs = schedule.now - this.#leaseChangedAt;
       if (ageMs < before.durationMs - DRIFT_MS && schedule.now > this.#leaseExcusedUntil) {
-        this.#fail('lease-kept', `${name} takes the Lease of ${before.holder} ${Math.round(ageMs)} ms after its last change`);
+        this.#fail(
+          'lease-kept',
+          `${name} takes the Lease of ${before.holder} ${Math.round(ageMs)} ms after its last change`,
+        );
       }
     }
-    if (after.holder === '' && before?.holder !== name) this.#fail('lease-kept', `${name} releases the Lease of ${before?.holder}`);
-    if (isMove && after.transitions !== before.transitions + 1) this.#fail('transitions', `${before.transitions} → ${after.transitions}`);
+    if (after.holder === '' && before?.holder !== name)
+      this.#fail('lease-kept', `${name} releases the Lease of ${before?.holder}`);
+    if (isMove && after.transitions !== before.transitions + 1)
+      this.#fail('transitions', `${before.transitions} → ${after.transitions}`);
     if (after.transitions < this.#highestTransitions) this.#fail('transitions', `back to ${after.transitions}`);
     this.#highestTransitions = after.transitions;
     this.#leaseChangedAt = schedule.now;
@@ -162,7 +174,10 @@ export class Watchman {
         if (held.addedBy !== process.incarnation) continue;
         const ageMs = schedule.now - (this.#sentAt.get(node.id) ?? Number.NEGATIVE_INFINITY);
         if (ageMs > rules.election.renewDeadlineMs + DRIFT_MS + JUMP_MIN_MS) {
-          this.#fail('tenure', `${node.name} holds ${ip.text} ${Math.round(ageMs)} ms after its last good write was sent`);
+          this.#fail(
+            'tenure',
+            `${node.name} holds ${ip.text} ${Math.round(ageMs)} ms after its last good write was sent`,
+          );
         }
       }
     }
@@ -176,7 +191,10 @@ export class Watchman {
       const holders = nodes.filter((node) => node.kernel.has(ip));
       if (holders.length === 0 && !this.#options.isWanted(ip)) continue;
       if (holders.length !== 1) {
-        this.#fail('held', `after the calm ${ip.text} is on ${holders.map((node) => node.name).join(', ') || 'no node'}`);
+        this.#fail(
+          'held',
+          `after the calm ${ip.text} is on ${holders.map((node) => node.name).join(', ') || 'no node'}`,
+        );
       }
     }
     if (!isServed) this.#fail('held', 'after the calm the client is not served');
@@ -194,7 +212,8 @@ export class Watchman {
       this.#fail('lifetime', `${node.name} puts ${ip.text} up to ${Math.round(end - limit)} ms beyond its Lease`);
     }
     const found = node.kernel.find(ip);
-    if (found.some((held) => held.isOrdinary)) this.#fail('ordinary', `${node.name} replaces its ordinary address ${ip.text}`);
+    if (found.some((held) => held.isOrdinary))
+      this.#fail('ordinary', `${node.name} replaces its ordinary address ${ip.text}`);
     if (found.length === 0) this.#claim(node, ip);
   }
 
@@ -203,10 +222,15 @@ export class Watchman {
     const { process } = node;
     if (process === undefined) return;
     const isConsented = this.#consentedTo === node.id;
+    // Stopped between deciding and doing, or found by a machine that resumed: the next turn sees what is.
+    if (this.isExcusing) return;
     if (isConsented || this.#wasUp(node, ip) || this.#hasTimedOut(node, ip)) return;
     const rivalMs = schedule.now - (this.#rivalSince.get(`${node.name} ${ip.text}`) ?? schedule.now);
     if (rivalMs > rules.vip.probeCount * rules.vip.probeIntervalMs + SAMPLE_MS && this.#rivals(node, ip).length > 0) {
-      this.#fail('wire', `${node.name} claims ${ip.text}, which it could hear others answer for ${Math.round(rivalMs)} ms`);
+      this.#fail(
+        'wire',
+        `${node.name} claims ${ip.text}, which it could hear others answer for ${Math.round(rivalMs)} ms`,
+      );
     }
   }
 
@@ -247,6 +271,14 @@ export class Watchman {
   #sample(): void {
     const { schedule, vips, nodes, api, rules } = this.#options;
     this.look();
+    for (const node of nodes) {
+      const isWell = node.isWell && api.isHealthyFor(node.id);
+      if (!isWell) this.#wellSince.delete(node);
+      else if (!this.#wellSince.has(node)) this.#wellSince.set(node, schedule.now);
+    }
+    const wellSince = Math.min(schedule.now, ...this.#wellSince.values());
+    const holder = nodes.find((node) => node.name === api.lease?.holder);
+    const isHolderWell = holder === undefined || this.#wellSince.has(holder);
     for (const ip of vips) {
       for (const node of nodes) {
         const key = `${node.name} ${ip.text}`;
@@ -254,12 +286,15 @@ export class Watchman {
         if (!isHeard) this.#rivalSince.delete(key);
         else if (!this.#rivalSince.has(key)) this.#rivalSince.set(key, schedule.now);
       }
-      const isFree = this.#options.strangers.size === 0 && nodes.every((node) => node.refuses.size === 0 && !isForeign(node, ip));
-      const isDue = isFree && this.#options.isWanted(ip) && nodes.some((node) => node.isWell && api.isHealthyFor(node.id));
+      const isFree =
+        this.#options.strangers.size === 0 && nodes.every((node) => node.refuses.size === 0 && !isForeign(node, ip));
+      const isDue = isFree && this.#options.isWanted(ip) && this.#wellSince.size > 0;
       const isHeld = nodes.some((node) => node.isAnswering(ip));
       if (!isDue || isHeld) this.#unheldSince.set(ip.text, schedule.now);
-      const unheldMs = schedule.now - (this.#unheldSince.get(ip.text) ?? schedule.now);
-      if (unheldMs > rules.election.leaseDurationMs + HELD_SLACK_MS) {
+      else if (!isHolderWell)
+        this.#unheldSince.set(ip.text, Math.max(this.#unheldSince.get(ip.text) ?? 0, this.#leaseChangedAt));
+      const unheldMs = schedule.now - Math.max(wellSince, this.#unheldSince.get(ip.text) ?? schedule.now);
+      if (unheldMs > Math.max(rules.election.leaseDurationMs, api.lease?.durationMs ?? 0) + HELD_SLACK_MS) {
         this.#fail('held', `nobody has held ${ip.text} for ${Math.round(unheldMs)} ms, though somebody could`);
       }
     }

@@ -20,7 +20,12 @@ import type { LanHost, SimLan } from './lan.ts';
 import type { Schedule } from './schedule.ts';
 
 export interface StepFunction {
-  (rules: AgentRules, state: AgentState, event: AgentEvent, now: MonotonicMs): {
+  (
+    rules: AgentRules,
+    state: AgentState,
+    event: AgentEvent,
+    now: MonotonicMs,
+  ): {
     readonly state: AgentState;
     readonly effects: readonly Effect[];
   };
@@ -33,8 +38,8 @@ export interface NodeWitness {
   effect(node: SimNode, effect: Effect): void;
   turned(node: SimNode, event: AgentEvent): void;
   exited(node: SimNode): void;
-  /** The process stops before it performs an effect that it has decided on. */
-  frozenBetween(node: SimNode, kind: Effect['kind'], forMs: number): void;
+  /** The process stops before it performs effects that it has decided on. */
+  frozenBetween(node: SimNode, effects: readonly Effect[], forMs: number): void;
 }
 
 export interface NodeOptions {
@@ -303,7 +308,8 @@ export class SimNode implements LanHost {
       const event = process.inbox.shift();
       const isDue = agentDeadline(process.rules, process.state, this.mono()) <= this.mono();
       if (event === undefined && !isDue) break;
-      if (steps > STEPS_AT_ONCE_MAX && event === undefined) throw new Error(`${this.name} spins: its deadline stays in the past`);
+      if (steps > STEPS_AT_ONCE_MAX && event === undefined)
+        throw new Error(`${this.name} spins: its deadline stays in the past`);
       const jumpMs = this.#pausedMs - this.#seenPausedMs;
       this.#seenPausedMs = this.#pausedMs;
       if (jumpMs >= JUMP_MIN_MS) this.#step(process, { kind: 'clock.jumped', byMs: jumpMs });
@@ -359,7 +365,7 @@ export class SimNode implements LanHost {
         process.freezeBefore = undefined;
         process.unperformed = effects.slice(index);
         process.isFrozen = true;
-        this.#options.witness.frozenBetween(this, effect.kind, forMs);
+        this.#options.witness.frozenBetween(this, process.unperformed, forMs);
         this.#options.schedule.in(forMs, () => {
           if (this.process === process) this.thaw();
         });
@@ -380,7 +386,8 @@ export class SimNode implements LanHost {
         return api.call(id, effect, (event) => this.#receive(process, event));
       case 'address.add': {
         const { ifindex, prefix, validSeconds } = effect;
-        if (this.refuses.has('address.add') || !this.kernel.links.has(ifindex)) return this.#refused(process, effect, prefix.ip.text);
+        if (this.refuses.has('address.add') || !this.kernel.links.has(ifindex))
+          return this.#refused(process, effect, prefix.ip.text);
         const { incarnation: addedBy } = process;
         return this.kernel.add({ ifindex, prefix, validSeconds, protocol: ADDRESS_PROTOCOL, addedBy });
       }
@@ -389,7 +396,8 @@ export class SimNode implements LanHost {
         this.kernel.delete(effect.ifindex, effect.prefix);
         return;
       case 'frame.send':
-        if (this.kernel.links.get(effect.ifindex)?.isUp !== true) return this.#refused(process, effect, effect.address.text);
+        if (this.kernel.links.get(effect.ifindex)?.isUp !== true)
+          return this.#refused(process, effect, effect.address.text);
         if (this.isOnline()) lan.broadcast(this, effect.frame);
         return;
       case 'capture.set':
@@ -400,7 +408,9 @@ export class SimNode implements LanHost {
         const addresses = this.#options.resolve();
         const { name } = effect;
         const event: AgentEvent =
-          addresses.length === 0 ? { kind: 'name.failed', name, message: 'ESERVFAIL' } : { kind: 'name.resolved', name, addresses };
+          addresses.length === 0
+            ? { kind: 'name.failed', name, message: 'ESERVFAIL' }
+            : { kind: 'name.resolved', name, addresses };
         return this.#deliver(process, event, 1, 300);
       }
       case 'event.record':
@@ -417,7 +427,14 @@ export class SimNode implements LanHost {
     this.lastRefusedAt = this.#options.schedule.now;
     const { kind, ifindex } = effect;
     // As in the running process: it happens during the turn, so it is the next event in the queue.
-    process.inbox.push({ kind: 'effect.failed', effect: kind, ifindex, address, code: 'NETLINK_FAILED', message: 'refused' });
+    process.inbox.push({
+      kind: 'effect.failed',
+      effect: kind,
+      ifindex,
+      address,
+      code: 'NETLINK_FAILED',
+      message: 'refused',
+    });
     this.#turnIn(process, 0);
   }
 }

@@ -13,7 +13,7 @@ import { SimClient } from './client.ts';
 import { Dice } from './dice.ts';
 import { FAULTS, type Begun } from './faults.ts';
 import { Violation, Watchman } from './invariants.ts';
-import { ipOf, macOf } from './kernel.ts';
+import { ipOf, LATENESS_MAX_MS, macOf } from './kernel.ts';
 import { SimLan, type LanHost } from './lan.ts';
 import { SimNode, type NodeWitness, type StepFunction } from './node.ts';
 import { rollProfile, VIP4, VIP4_OTHER, type Profile } from './profile.ts';
@@ -63,6 +63,8 @@ export function runSeed(options: RunOptions): RunResult {
 
 /** The holder is what most faults are about. */
 const HOLDER_BIAS = 0.5;
+/** Until the next deadline of a holder, a second at most (the lifetime is renewed every second), and what its loop is late. */
+const RESUME_MS = 1300;
 
 export class World implements NodeWitness {
   readonly schedule = new Schedule();
@@ -102,7 +104,12 @@ export class World implements NodeWitness {
       ...(options.mutant?.ignoresVersions === undefined ? {} : { ignoresVersions: options.mutant.ignoresVersions }),
     });
     for (let id = 0; id < profile.nodeCount; id += 1) this.#addNode(id, rules);
-    this.client = new SimClient({ mac: macOf('02:00:00:00:ff:01'), lan: this.lan, schedule: this.schedule, ip: this.#firstVip() });
+    this.client = new SimClient({
+      mac: macOf('02:00:00:00:ff:01'),
+      lan: this.lan,
+      schedule: this.schedule,
+      ip: this.#firstVip(),
+    });
     this.watchman = new Watchman({
       schedule: this.schedule,
       rules: profile.rules,
@@ -185,7 +192,10 @@ export class World implements NodeWitness {
         return this.say(node.name, `reads the Lease (${effect.attempt})`);
       case 'lease.create':
       case 'lease.update':
-        return this.say(node.name, `sends ${effect.kind} (${effect.attempt}) holder "${effect.lease.holder}" over ${effect.lease.resourceVersion}`);
+        return this.say(
+          node.name,
+          `sends ${effect.kind} (${effect.attempt}) holder "${effect.lease.holder}" over ${effect.lease.resourceVersion}`,
+        );
       case 'log':
         return this.say(node.name, `${effect.level}: ${effect.msg} ${JSON.stringify(effect.fields)}`);
       case 'exit':
@@ -205,10 +215,28 @@ export class World implements NodeWitness {
     this.say(node.name, 'has ended');
   }
 
-  frozenBetween(node: SimNode, kind: Effect['kind'], forMs: number): void {
-    this.say(node.name, `is frozen before ${kind} for ${Math.round(forMs)} ms`);
-    // The late add is undone by the turn after it: what the loop may be late.
-    if (kind === 'address.add') this.watchman.excuse(forMs + 250);
+  frozenBetween(node: SimNode, effects: readonly Effect[], forMs: number): void {
+    this.say(node.name, `is frozen before ${effects[0]?.kind ?? 'nothing'} for ${Math.round(forMs)} ms`);
+    // A late add is undone by the turn after it: what the loop may be late.
+    if (effects.some((effect) => effect.kind === 'address.add')) this.watchman.excuse(forMs + 250);
+  }
+
+  /**
+   * A paused machine's lifetimes stand still: when it resumes, its kernel answers until its process has run, or, without
+   * a process that runs, until what was left of the lifetime has passed.
+   */
+  resumes(node: SimNode): void {
+    const { process } = node;
+    this.watchman.excuse(process === undefined || process.isFrozen ? this.#lifetimeMs() : RESUME_MS);
+  }
+
+  /** A process that ends or freezes just when its machine has resumed leaves what it would have removed. */
+  stops(): void {
+    if (this.watchman.isExcusing) this.watchman.excuse(this.#lifetimeMs());
+  }
+
+  #lifetimeMs(): number {
+    return this.profile.rules.vip.lifetimeSeconds * 1000 + LATENESS_MAX_MS;
   }
 
   say(who: string, text: string): void {
@@ -244,8 +272,8 @@ export class World implements NodeWitness {
       holder: this.dice.pick(['', 'gone']),
       durationMs: this.dice.pick([1000, 5000]),
       transitions: 0,
-      acquireTime: '',
-      renewTime: '',
+      acquireTime: 'once',
+      renewTime: 'once',
       annotations: {},
       labels: {},
       resourceVersion: '1',
@@ -294,7 +322,10 @@ export class World implements NodeWitness {
   #wrote(write: Write): void {
     const { before, after } = write;
     if (before?.holder !== after.holder) this.moves += 1;
-    this.say('api', `${after.resourceVersion}: holder "${after.holder}", transitions ${after.transitions}, by n${write.by}`);
+    this.say(
+      'api',
+      `${after.resourceVersion}: holder "${after.holder}", transitions ${after.transitions}, by n${write.by}`,
+    );
     this.watchman.wrote(write);
   }
 
@@ -316,7 +347,10 @@ export class World implements NodeWitness {
     const { leaseDurationMs, renewDeadlineMs, retryPeriodMs } = rules.election;
     const timing = [leaseDurationMs, renewDeadlineMs, retryPeriodMs].map((ms) => ms / 1000).join('/');
     const addresses = this.vips.map((ip) => ip.text).join(', ');
-    this.say('#', `seed ${this.#options.seed}: ${nodeCount} nodes, ${timing} s, ${addresses}, ${faultCount} faults, ${rules.vip.conflictPolicy}`);
+    this.say(
+      '#',
+      `seed ${this.#options.seed}: ${nodeCount} nodes, ${timing} s, ${addresses}, ${faultCount} faults, ${rules.vip.conflictPolicy}`,
+    );
   }
 }
 
