@@ -6,14 +6,16 @@
 
 import { assert } from '../base/assert.ts';
 import { after, type MonotonicMs } from '../base/time.ts';
+import { tenureBasis, type Assessment } from '../leader/tenure.ts';
 import type { Link } from '../protocol/netlink/records.ts';
 import { startVip, stepVip, type VipEvent, type VipOutput, type VipState, type VipWish } from '../vip/vip.ts';
 import { announcementFrames, interpretFrame, probeFrame } from '../vip/wire.ts';
 import type { Effect } from './effect.ts';
-import { isEligible } from './eligibility.ts';
+import { obstacle } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
 import { addressKey, isLoopback, isOurs, isOwnMac, looksLikeVip } from './kernel-view.ts';
 import { wantedPrefixes } from './names.ts';
+import { assess, isSuspect } from './peers.ts';
 import { vipLink, type AgentRules, type AgentState } from './state.ts';
 
 /** A vip machine's output that is worth telling, with the address it is about. */
@@ -40,8 +42,9 @@ export function stepAddresses(rules: AgentRules, before: AgentState, event: Agen
   const effects: Effect[] = [];
   const notes: AddressNote[] = [];
   let hasDecided = state.hasDecided;
+  const assessment = assess(rules, state, now);
   for (const [key, vip] of state.vips) {
-    const wish = wishFor(rules, state, vip, wantedKeys.has(key));
+    const wish = wishFor(rules, state, vip, { isWanted: wantedKeys.has(key), assessment, now });
     hasDecided ||= wish.verdict !== 'undecided';
     const stepped = drive(rules, state, vip, wish, event, now);
     effects.push(...stepped.outputs.flatMap((output) => effectsOf(rules, state, vip, output)));
@@ -63,14 +66,44 @@ function withWantedVips(state: AgentState, wanted: ReturnType<typeof wantedPrefi
   return { ...state, vips };
 }
 
-function wishFor(rules: AgentRules, state: AgentState, vip: VipState, isWanted: boolean): VipWish {
-  const election = state.election;
-  const isHolder = election.phase === 'leading' && !election.isResigning && isEligible(rules, state);
+function wishFor(
+  rules: AgentRules,
+  state: AgentState,
+  vip: VipState,
+  context: { readonly isWanted: boolean; readonly assessment: Assessment; readonly now: MonotonicMs },
+): VipWish {
+  const { isWanted, assessment, now } = context;
+  const { election } = state;
   return {
-    verdict: isHolder && isWanted ? 'hold' : isWanted && isUndecided(rules, state, vip) ? 'undecided' : 'drop',
+    verdict: isWanted ? verdictFor(rules, state, vip, now) : 'drop',
     hasConsent: state.hasConsent,
-    lifetimeLimit: after(election.renewedAt, rules.election.leaseDurationMs - KERNEL_LATENESS_MS),
+    lifetimeLimit: lifetimeLimit(rules, election, assessment, now),
+    isYielding: election.handover?.isWritten === true,
   };
+}
+
+function verdictFor(rules: AgentRules, state: AgentState, vip: VipState, now: MonotonicMs): VipWish['verdict'] {
+  const { election } = state;
+  if (election.phase === 'leading') {
+    return !election.isResigning && obstacle(rules, state) === undefined ? 'hold' : 'drop';
+  }
+  if (isUndecided(rules, state, vip)) return 'undecided';
+  return isSuspect(rules, state, now) ? 'suspect' : 'drop';
+}
+
+/**
+ * How far a kernel lifetime may reach: not beyond what another could see as the Lease's expiry; and while a majority, not
+ * the Lease, gives tenure, no further than any lifetime does.
+ */
+function lifetimeLimit(
+  rules: AgentRules,
+  election: AgentState['election'],
+  assessment: Assessment,
+  now: MonotonicMs,
+): MonotonicMs {
+  const byLease = after(election.renewedAt, rules.election.leaseDurationMs - KERNEL_LATENESS_MS);
+  const basis = tenureBasis(rules.election, election, assessment, now);
+  return basis === 'majority' ? after(now, rules.vip.lifetimeSeconds * 1000) : byLease;
 }
 
 /**

@@ -5,6 +5,8 @@
 
 import type { Ip, Prefix } from '../base/ip.ts';
 import type { LeaseRecord } from '../leader/lease-record.ts';
+import type { Member } from '../leader/voters.ts';
+import type { Heartbeat, Voter } from '../leader/view.ts';
 
 export type Effect =
   /** Reads the Lease once; answered by lease.observed or lease.failed. */
@@ -19,6 +21,14 @@ export type Effect =
       readonly lease: LeaseRecord;
       readonly stamp: 'acquire' | 'renew';
     }
+  /** One heartbeat to each of these; the performer adds sender, incarnation, sequence, echo and tag. */
+  | {
+      readonly kind: 'heartbeat.send';
+      readonly to: readonly Voter[];
+      readonly beat: Omit<Heartbeat, 'sender' | 'incarnation' | 'sequence'>;
+    }
+  /** Writes this node's member Lease; answered by member.registered. */
+  | { readonly kind: 'member.register'; readonly member: Member }
   /** RTM_NEWADDR with NLM_F_REPLACE: adds the address or renews its lifetime. */
   | {
       readonly kind: 'address.add';

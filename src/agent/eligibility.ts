@@ -9,19 +9,19 @@ import { vipLink, type AgentRules, type AgentState, type MoveCause } from './sta
 
 export interface Obstacle {
   readonly cause: MoveCause;
-  /** undefined: nothing to mend (the node is being stopped, or has only just begun to look). */
+  /** undefined: nothing to mend (the node has only just begun to look). */
   readonly code: ErrorCode | undefined;
   readonly message: string;
   readonly context: Readonly<Record<string, string>>;
 }
 
+/** Whether this node may contend for the addresses. */
 export function isEligible(rules: AgentRules, state: AgentState): boolean {
-  return obstacle(rules, state) === undefined;
+  return state.lifecycle === 'running' && obstacle(rules, state) === undefined;
 }
 
 /** The first reason why this node can't hold the addresses; undefined when it can. */
 export function obstacle(rules: AgentRules, state: AgentState): Obstacle | undefined {
-  if (state.lifecycle !== 'running') return { cause: 'shutdown', code: undefined, message: 'stopping', context: {} };
   if (state.kernel === undefined) {
     return { cause: 'interface-lost', code: undefined, message: 'the kernel has not been asked yet', context: {} };
   }

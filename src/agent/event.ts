@@ -6,9 +6,11 @@
 import type { ErrorCode } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { ApiFailureKind, LeaseRecord } from '../leader/lease-record.ts';
+import type { Member } from '../leader/voters.ts';
+import type { Heartbeat } from '../leader/view.ts';
 import type { KernelChange, KernelSnapshot } from '../protocol/netlink/records.ts';
 
-export type { ApiFailureKind, LeaseRecord };
+export type { ApiFailureKind, Heartbeat, LeaseRecord, Member };
 
 export type AgentEvent =
   /** A deadline came due. */
@@ -30,6 +32,16 @@ export type AgentEvent =
       readonly failure: ApiFailureKind;
       readonly message: string;
     }
+  /** A heartbeat that was authenticated and proved to be fresh. */
+  | { readonly kind: 'heartbeat.received'; readonly heartbeat: Heartbeat }
+  /** Every candidate that has registered itself, as the watch of the member Leases shows them. */
+  | { readonly kind: 'members.observed'; readonly members: readonly Member[] }
+  /** The answer to member.register: whether this node could write to the API just now. */
+  | { readonly kind: 'member.registered'; readonly isOk: boolean; readonly message: string }
+  /** One look at this node's own API server (/livez, then /readyz). */
+  | { readonly kind: 'api.probed'; readonly isHealthy: boolean; readonly message: string }
+  /** An operator (or the node's cordon) wants this node to give its addresses away, or takes that back. */
+  | { readonly kind: 'drain'; readonly isDraining: boolean; readonly source: 'operator' | 'node' }
   /** The whole kernel state: at start, and again after lost notifications. */
   | { readonly kind: 'kernel.dumped'; readonly snapshot: KernelSnapshot }
   | { readonly kind: 'kernel.changed'; readonly change: KernelChange }

@@ -1,20 +1,15 @@
-/**
- * What a turn is worth telling: log lines, Kubernetes Events and the ring of moves. A quiet node says nothing; each
- * problem is told when it appears and when it is gone, with what to type next.
- */
+/** What a turn is worth telling of moves and conflicts: log lines, Kubernetes Events and the ring of moves. */
 
-import { ERRORS, fillRemedy, type ErrorCode } from '../base/errors.ts';
+import { ERRORS, fillRemedy } from '../base/errors.ts';
 import type { MonotonicMs } from '../base/time.ts';
-import type { ElectionOutput, GainCause, LossCause } from '../leader/election.ts';
+import type { ElectionOutput, GainCause, LossCause } from '../leader/election-state.ts';
 import type { AddressNote } from './addresses.ts';
 import type { Effect } from './effect.ts';
+import { unwillingness } from './departure.ts';
 import { obstacle } from './eligibility.ts';
-import { MOVES_MAX, vipLink, type AgentRules, type AgentState, type Move, type MoveCause, type MovePhase, type Problem } from './state.ts';
-
-interface Told {
-  readonly state: AgentState;
-  readonly effects: readonly Effect[];
-}
+import type { AgentEvent } from './event.ts';
+import { logEffect, type Told } from './note.ts';
+import { MOVES_MAX, vipLink, type AgentRules, type AgentState, type Move, type MoveCause, type MovePhase } from './state.ts';
 
 const GAIN_CAUSES: Readonly<Record<GainCause, MoveCause>> = {
   created: 'lease-free',
@@ -22,6 +17,8 @@ const GAIN_CAUSES: Readonly<Record<GainCause, MoveCause>> = {
   expired: 'lease-expired',
   own: 'lease-ours',
   'late-answer': 'lease-ours',
+  silent: 'holder-silent',
+  'handed-over': 'handed-over',
 };
 
 const LOSS_CAUSES: Readonly<Record<LossCause, MoveCause>> = {
@@ -29,52 +26,61 @@ const LOSS_CAUSES: Readonly<Record<LossCause, MoveCause>> = {
   superseded: 'lease-taken',
   'duplicate-identity': 'lease-taken',
   'clock-jumped': 'clock-jumped',
+  replaced: 'replaced',
+  isolated: 'isolated',
 };
 
-export function reportElection(
-  rules: AgentRules,
-  before: AgentState,
-  outputs: readonly ElectionOutput[],
-  notes: readonly AddressNote[],
-  now: MonotonicMs,
-): Told {
-  const effects: Effect[] = [];
-  let state = beginResignation(rules, before, now);
-  for (const output of outputs) {
-    const told = tellElection(rules, state, output, now);
-    state = told.state;
-    effects.push(...told.effects);
-  }
-  for (const note of notes) {
-    const told = tellAddress(rules, state, note, now);
-    state = told.state;
-    effects.push(...told.effects);
-  }
-  const settled = settleMove(rules, state, now);
-  return { state: settled.state, effects: [...effects, ...settled.effects] };
+interface Turn {
+  readonly outputs: readonly ElectionOutput[];
+  readonly notes: readonly AddressNote[];
+  readonly event: AgentEvent;
 }
 
+export function reportTurn(rules: AgentRules, before: AgentState, turn: Turn, now: MonotonicMs): Told {
+  const effects: Effect[] = [];
+  let state = beginResignation(rules, before, now);
+  const take = (told: Told): void => {
+    state = told.state;
+    effects.push(...told.effects);
+  };
+  for (const output of turn.outputs) take(tellElection(rules, state, output, now));
+  for (const note of turn.notes) take(tellAddress(rules, state, note, now));
+  take(settleMove(rules, state, now));
+  return { state, effects };
+}
+
+/** A departure begins with the handover, or with the resignation where there is none. */
 function beginResignation(rules: AgentRules, state: AgentState, now: MonotonicMs): AgentState {
   const isBegun = state.moves.at(-1)?.kind === 'released' && state.moves.at(-1)?.isComplete === false;
-  if (!state.election.isResigning || isBegun) return state;
-  const cause = obstacle(rules, state)?.cause ?? 'shutdown';
-  return addMove(state, { kind: 'released', at: now, cause, from: rules.node, to: '', timings: {}, isComplete: false });
+  const { handover, isResigning } = state.election;
+  if ((!isResigning && handover === undefined) || isBegun) return state;
+  const cause = obstacle(rules, state)?.cause ?? unwillingness(rules, state, now) ?? 'shutdown';
+  const to = handover?.to ?? '';
+  return addMove(state, { kind: 'released', at: now, cause, from: rules.node, to, timings: {}, isComplete: false });
 }
 
 function tellElection(rules: AgentRules, state: AgentState, output: ElectionOutput, now: MonotonicMs): Told {
   switch (output.kind) {
     case 'gained': {
-      const move: Move = {
-        kind: 'gained',
-        at: output.sentAt,
-        cause: GAIN_CAUSES[output.cause],
-        from: output.previousHolder,
-        to: rules.node,
-        timings: { lease: now - output.sentAt },
-        isComplete: false,
-      };
-      return { state: addMove(state, move), effects: [log('info', 'lease acquired', { lease: rules.leaseName, cause: move.cause, from: move.from })] };
+      const move = gainOf(rules, state, output, now);
+      const fields = { lease: rules.leaseName, cause: move.cause, from: move.from, isProvisional: output.isProvisional };
+      const msg = output.isProvisional ? 'addresses claimed without the API' : 'lease acquired';
+      return { state: addMove(state, move), effects: [logEffect('info', msg, fields)] };
     }
+    case 'ratified':
+      return {
+        state,
+        effects: [logEffect('info', 'lease acquired after a provisional claim', { afterMs: Math.round(output.afterMs) })],
+      };
+    case 'handed-over':
+      return {
+        state,
+        effects: [
+          output.isWritten
+            ? logEffect('info', 'lease handed over', { lease: rules.leaseName, to: output.to })
+            : logEffect('warn', 'lease could not be handed over', { lease: rules.leaseName, to: output.to }),
+        ],
+      };
     case 'lost': {
       const cause = LOSS_CAUSES[output.cause];
       const move: Move = { kind: 'lost', at: now, cause, from: rules.node, to: output.holder, timings: {}, isComplete: true };
@@ -82,7 +88,7 @@ function tellElection(rules: AgentRules, state: AgentState, output: ElectionOutp
       return {
         state: addMove(state, move),
         effects: [
-          log('warn', 'lease lost', { lease: rules.leaseName, cause, to: output.holder }),
+          logEffect('warn', 'lease lost', { lease: rules.leaseName, cause, to: output.holder }),
           { kind: 'event.record', type: 'Warning', reason: 'VirtualIPLost', message },
         ],
       };
@@ -96,7 +102,7 @@ function tellElection(rules: AgentRules, state: AgentState, output: ElectionOutp
       return {
         state: done,
         effects: [
-          log(level, output.isWritten ? 'lease released' : 'lease could not be released, it will expire', { lease: rules.leaseName, cause }),
+          logEffect(level, output.isWritten ? 'lease released' : 'lease could not be released, it will expire', { lease: rules.leaseName, cause }),
           { kind: 'event.record', type: 'Normal', reason: 'VirtualIPReleased', message },
         ],
       };
@@ -104,13 +110,44 @@ function tellElection(rules: AgentRules, state: AgentState, output: ElectionOutp
     case 'impostor':
       return {
         state,
-        effects: [log('error', 'another process uses this node name', { node: output.identity, code: 'DUPLICATE_IDENTITY', remedy: ERRORS.DUPLICATE_IDENTITY.remedy })],
+        effects: [logEffect('error', 'another process uses this node name', { node: output.identity, code: 'DUPLICATE_IDENTITY', remedy: ERRORS.DUPLICATE_IDENTITY.remedy })],
       };
     case 'lease.read':
     case 'lease.create':
     case 'lease.update':
       return { state, effects: [] };
   }
+}
+
+/** A gain from a silent holder is measured from its last heartbeat; any other from the sending of the write that won. */
+function gainOf(
+  rules: AgentRules,
+  state: AgentState,
+  output: Extract<ElectionOutput, { kind: 'gained' }>,
+  now: MonotonicMs,
+): Move {
+  const lastHeardAt = state.peers.view.peers.get(output.previousHolder)?.heardAt;
+  const { suspicion } = state;
+  const isSilence = output.cause === 'silent' && lastHeardAt !== undefined && suspicion !== undefined;
+  const at = isSilence ? lastHeardAt : output.sentAt;
+  const steps: readonly (readonly [MovePhase, MonotonicMs | undefined])[] = isSilence
+    ? [
+        ['noticed', suspicion.noticedAt],
+        ['majority', suspicion.majorityAt],
+        ['wire', suspicion.wireAt],
+      ]
+    : [];
+  const timings: Partial<Record<MovePhase, number>> = output.isProvisional ? {} : { lease: now - at };
+  for (const [phase, moment] of steps) if (moment !== undefined) timings[phase] = moment - at;
+  return {
+    kind: 'gained',
+    at,
+    cause: GAIN_CAUSES[output.cause],
+    from: output.previousHolder,
+    to: rules.node,
+    timings,
+    isComplete: false,
+  };
 }
 
 function tellAddress(rules: AgentRules, state: AgentState, note: AddressNote, now: MonotonicMs): Told {
@@ -123,15 +160,20 @@ function tellAddress(rules: AgentRules, state: AgentState, note: AddressNote, no
     case 'announced':
       return { state: timed(state, 'announced', now), effects: [] };
     case 'down':
-      return { state: timed(state, 'kernel', now), effects: [log('info', 'address withdrawn', { address })] };
+      return { state: timed(state, 'kernel', now), effects: [logEffect('info', 'address withdrawn', { address })] };
     case 'restored':
-      return { state: count(state, 'restores'), effects: [log('warn', 'address was removed by somebody and is put back', { address })] };
+      return { state: count(state, 'restores'), effects: [logEffect('warn', 'address was removed by somebody and is put back', { address })] };
+    case 'lapsed':
+      return {
+        state: count(state, 'lapses'),
+        effects: [logEffect('warn', 'address lifetime ran out while the process stood still', { address })],
+      };
     case 'waiting':
-      return { state: count(state, 'rivals'), effects: [log('info', 'address is still answered by another machine', { address, mac: output.mac.text })] };
+      return { state: count(state, 'rivals'), effects: [logEffect('info', 'address is still answered by another machine', { address, mac: output.mac.text })] };
     case 'conflict':
       return conflict(rules, count(state, 'conflicts'), address, output.mac.text, output.while);
     case 'yielded':
-      return { state: count(state, 'yields'), effects: [log('error', 'address given up to another machine', { address, mac: output.mac.text })] };
+      return { state: count(state, 'yields'), effects: [logEffect('error', 'address given up to another machine', { address, mac: output.mac.text })] };
     case 'announce':
       return { state: count(state, 'announcements'), effects: [] };
     case 'probe':
@@ -150,7 +192,7 @@ function conflict(rules: AgentRules, state: AgentState, address: string, mac: st
   return {
     state,
     effects: [
-      log('error', 'address conflict', { address, mac, code: 'ADDRESS_CONFLICT', remedy }),
+      logEffect('error', 'address conflict', { address, mac, code: 'ADDRESS_CONFLICT', remedy }),
       { kind: 'event.record', type: 'Warning', reason: 'VirtualIPConflict', message },
     ],
   };
@@ -170,54 +212,10 @@ function settleMove(rules: AgentRules, state: AgentState, now: MonotonicMs): Tol
   return {
     state: done,
     effects: [
-      log('info', 'virtual ip held', { addresses: [...state.vips.keys()], interface: interfaceName, cause: last.cause, from: last.from, timings }),
+      logEffect('info', 'virtual ip held', { addresses: [...state.vips.keys()], interface: interfaceName, cause: last.cause, from: last.from, timings }),
       { kind: 'event.record', type: 'Normal', reason: 'VirtualIPGained', message },
     ],
   };
-}
-
-/** Compares the node's problems with those already told. */
-export function reportProblems(rules: AgentRules, state: AgentState): Told {
-  const problems = currentProblems(rules, state);
-  const effects: Effect[] = [];
-  for (const [key, problem] of problems) {
-    if (!state.problems.has(key)) effects.push(log('error', problem.message, { code: problem.code, remedy: problem.remedy }));
-  }
-  for (const [key, problem] of state.problems) {
-    if (!problems.has(key)) effects.push(log('info', 'problem is gone', { code: problem.code, was: problem.message }));
-  }
-  return effects.length === 0 ? { state, effects } : { state: { ...state, problems }, effects };
-}
-
-function currentProblems(rules: AgentRules, state: AgentState): ReadonlyMap<string, Problem> {
-  const problems = new Map<string, Problem>();
-  const blocked = obstacle(rules, state);
-  if (blocked?.code !== undefined) {
-    problems.set(blocked.code, problem(blocked.code, blocked.message, blocked.context));
-  }
-  for (const [name, resolved] of state.names) {
-    if (resolved.failure === undefined) continue;
-    problems.set(`NAME_UNRESOLVED ${name}`, problem('NAME_UNRESOLVED', `${name}: ${resolved.failure}`, { name }));
-  }
-  for (const [address, vip] of state.vips) {
-    if (vip.phase !== 'conflict' || vip.rival?.isReported !== true) continue;
-    const mac = vip.rival.mac.text;
-    problems.set(`ADDRESS_CONFLICT ${address}`, problem('ADDRESS_CONFLICT', `${mac} answers for ${address}`, { address, mac }));
-  }
-  const failure = state.election.lastFailure;
-  if (failure?.failure === 'forbidden' || failure?.failure === 'unauthorized') {
-    const code = failure.failure === 'forbidden' ? 'API_FORBIDDEN' : 'API_UNAUTHORIZED';
-    const context = { verb: 'update', resource: 'leases', namespace: rules.leaseNamespace, path: 'the kubeconfig' };
-    problems.set(code, problem(code, failure.message, context));
-  }
-  if (state.election.impostorChanges > 0) {
-    problems.set('DUPLICATE_IDENTITY', problem('DUPLICATE_IDENTITY', `another process is ${rules.node} too`, {}));
-  }
-  return problems;
-}
-
-function problem(code: ErrorCode, message: string, context: Readonly<Record<string, string>>): Problem {
-  return { code, message, remedy: fillRemedy(ERRORS[code].remedy, context) };
 }
 
 function addMove(state: AgentState, move: Move): AgentState {
@@ -238,8 +236,4 @@ function count(state: AgentState, name: string): AgentState {
 
 function addressList(state: AgentState): string {
   return [...state.vips.keys()].join(', ');
-}
-
-function log(level: 'info' | 'warn' | 'error', msg: string, fields: Readonly<Record<string, unknown>>): Effect {
-  return { kind: 'log', level, msg, fields };
 }

@@ -7,8 +7,11 @@ import type { Ip } from '../base/ip.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { seed } from '../base/random.ts';
 import type { MonotonicMs } from '../base/time.ts';
-import { startElection, type ElectionRules, type ElectionState } from '../leader/election.ts';
+import { startElection, type ElectionRules, type ElectionState } from '../leader/election-state.ts';
+import type { Member } from '../leader/voters.ts';
+import { startView, type ViewState } from '../leader/view.ts';
 import type { InterfaceAddress, Link, Route } from '../protocol/netlink/records.ts';
+import type { Effect } from './effect.ts';
 import type { VipRules, VipState } from '../vip/vip.ts';
 
 /** One entry of `address`: a literal, or a name that is resolved again and again. */
@@ -33,8 +36,49 @@ export interface AgentRules {
   readonly allowInterfaceNotUp: boolean;
   readonly loopbackGlobalScope: boolean;
   readonly nameRefreshMs: number;
+  readonly heartbeat: HeartbeatRules;
+  /** Looks at the local API server in a row that make it count as well, or as ill. */
+  readonly apiHealth: { readonly rise: number; readonly fall: number };
   /** rtnetlink address protocol (IFA_PROTO) that marks an address as ours. */
   readonly addressProtocol: number;
+}
+
+export interface HeartbeatRules {
+  readonly isEnabled: boolean;
+  readonly intervalMs: number;
+  readonly multiplier: number;
+  readonly port: number;
+  /** 0–255; the higher is preferred as successor, and with isPreempting also as holder. */
+  readonly priority: number;
+  readonly isPreempting: boolean;
+}
+
+/** The other candidates, as they are known here. */
+export interface PeersState {
+  readonly view: ViewState;
+  /** The annotation that `view.set` was read from. */
+  readonly votersText: string;
+  readonly members: readonly Member[];
+  readonly lastSeenAt: ReadonlyMap<string, MonotonicMs>;
+  readonly lastBeat: Extract<Effect, { kind: 'heartbeat.send' }>['beat'] | undefined;
+  readonly lastBeatAt: MonotonicMs;
+  readonly nextBeatAt: MonotonicMs;
+  /** This node's registration as last written, and as being written; '' = none. */
+  readonly registered: string;
+  readonly registering: string;
+  readonly registerAt: MonotonicMs;
+  /** When a write to the API last succeeded that wasn't the Lease's. */
+  readonly writeProvedAt: MonotonicMs | undefined;
+  readonly isDrainedByOperator: boolean;
+  readonly isDrainedByNode: boolean;
+}
+
+export interface Suspicion {
+  readonly holder: string;
+  readonly noticedAt: MonotonicMs;
+  /** When a majority first missed the holder, and when the wire first fell silent. */
+  readonly majorityAt?: MonotonicMs;
+  readonly wireAt?: MonotonicMs;
 }
 
 /** What the kernel reports, kept up to date by notifications. Keys: link index; `${ifindex}/${address}/${length}`. */
@@ -61,6 +105,8 @@ export type MoveCause =
   | 'lease-free'
   | 'lease-released'
   | 'lease-expired'
+  | 'holder-silent'
+  | 'handed-over'
   | 'lease-ours'
   | 'lease-taken'
   | 'renewal-late'
@@ -69,10 +115,18 @@ export type MoveCause =
   | 'carrier-lost'
   | 'address-conflict'
   | 'name-changed'
+  | 'replaced'
+  | 'isolated'
+  | 'drain'
+  | 'api-unhealthy'
+  | 'preempted'
   | 'shutdown';
 
-/** Steps of a move that are timed, in ms after `at` (of a gain: the sending of the write that won the Lease). */
-export type MovePhase = 'lease' | 'wire' | 'kernel' | 'announced' | 'released' | 'total';
+/**
+ * Steps of a move that are timed, in ms after `at`: of a gain from a silent holder, its last heartbeat; of another gain, the
+ * sending of the write that won the Lease; of a loss, the decision.
+ */
+export type MovePhase = 'noticed' | 'majority' | 'wire' | 'lease' | 'kernel' | 'announced' | 'ratified' | 'released' | 'total';
 
 /** One change of who holds the addresses, as this node lived it. */
 export interface Move {
@@ -96,6 +150,16 @@ export interface AgentState {
   readonly ifindex: number | undefined;
   readonly vips: ReadonlyMap<string, VipState>;
   readonly names: ReadonlyMap<string, ResolvedName>;
+  readonly peers: PeersState;
+  readonly apiHealth: { readonly lastAnswer: boolean | undefined; readonly streak: number; readonly isHealthy: boolean | undefined };
+  /** Since when the addresses have been on their way off this node in order. */
+  readonly resigningSince: MonotonicMs | undefined;
+  /** Since when a successor has been named in the Lease while we still answer. */
+  readonly handoverSince: MonotonicMs | undefined;
+  /** Since when a node of higher priority has been well, where preemption is asked for. */
+  readonly preferredSince: MonotonicMs | undefined;
+  /** What the present suspicion has shown so far, and when. */
+  readonly suspicion: Suspicion | undefined;
   /** What the capture was last set to, as text; '' = off. */
   readonly capture: string;
   readonly captureIndex: number | undefined;
@@ -122,6 +186,26 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
     ifindex: undefined,
     vips: new Map(),
     names: new Map(),
+    peers: {
+      view: startView(),
+      votersText: '',
+      members: [],
+      lastSeenAt: new Map(),
+      lastBeat: undefined,
+      lastBeatAt: now,
+      nextBeatAt: now,
+      registered: '',
+      registering: '',
+      registerAt: now,
+      writeProvedAt: undefined,
+      isDrainedByOperator: false,
+      isDrainedByNode: false,
+    },
+    apiHealth: { lastAnswer: undefined, streak: 0, isHealthy: undefined },
+    resigningSince: undefined,
+    handoverSince: undefined,
+    preferredSince: undefined,
+    suspicion: undefined,
     capture: '',
     captureIndex: undefined,
     hasConsent: false,

@@ -2,8 +2,9 @@
  * The whole node as one function: `step(rules, state, event, now) → { state, effects }`. It reads no clock and performs
  * nothing; `agentDeadline` says when it next wants a tick. One turn runs these stages, each a function of the last:
  *
- *   kernel ──▶ names ──▶ election ──▶ addresses ──▶ capture ──▶ shutdown ──▶ report
- *   (what is)  (which)   (who may)    (hold, drop)  (listen)    (release)    (log, Event)
+ *   kernel ─▶ names ─▶ peers ─▶ election ─▶ departure ─▶ addresses ─▶ capture ─▶ heartbeat ─▶ shutdown ─▶ report
+ *   (what is) (which)  (who is  (who may)   (who should) (hold, drop) (listen)   (tell)       (release)   (log, Event)
+ *                       there)
  *
  * Effects come out with the machine's own first (addresses, frames) and the API's after them: nothing that another
  * machine must answer ever precedes a withdrawal.
@@ -11,24 +12,37 @@
 
 import { assert } from '../base/assert.ts';
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
-import { electionDeadline, stepElection, type ElectionEvent, type ElectionOutput } from '../leader/election.ts';
+import type { ElectionEvent, ElectionOutput } from '../leader/election-state.ts';
+import { electionDeadline, stepElection } from '../leader/election.ts';
 import { isIdle, vipDeadline } from '../vip/vip.ts';
 import { stepAddresses } from './addresses.ts';
 import { captureEffects } from './capture.ts';
+import { departureDeadline, hearReasons, HANDOVER_PATIENCE_MS, isTakenOver, successor, unwillingness } from './departure.ts';
 import type { Effect } from './effect.ts';
-import { isEligible } from './eligibility.ts';
+import { isEligible, obstacle } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
 import { applyChange, findVipLink, viewOfSnapshot } from './kernel-view.ts';
 import { nameDeadline, stepNames } from './names.ts';
-import { reportElection, reportProblems } from './report.ts';
+import {
+  assess,
+  followVoters,
+  hearPeers,
+  heartbeatEffects,
+  peersDeadline,
+  registerEffects,
+  votersToWrite,
+} from './peers.ts';
+import { reportProblems } from './problems.ts';
+import { reportTurn } from './report.ts';
 import type { AgentRules, AgentState } from './state.ts';
+import { noteSuspicion } from './suspicion.ts';
 
 export interface AgentStep {
   readonly state: AgentState;
   readonly effects: readonly Effect[];
 }
 
-/** A stop waits this long for the kernel to confirm withdrawals, and this long in all for the Lease to be released. */
+/** A resignation waits this long for the kernel to confirm withdrawals; a stop, this long in all for the Lease to be released. */
 export const WITHDRAW_PATIENCE_MS = 500;
 export const SHUTDOWN_DEADLINE_MS = 3000;
 
@@ -36,20 +50,25 @@ export function step(rules: AgentRules, before: AgentState, event: AgentEvent, n
   if (before.lifecycle === 'stopped') return { state: before, effects: [] };
   const seen = seeKernel(rules, event.kind === 'shutdown' ? beginStop(before, now) : before, event);
   const named = stepNames(rules, seen, event, now);
-  const elected = elect(rules, named.state, event, now);
-  const held = stepAddresses(rules, elected.state, event, now);
-  const resigned = resign(rules, held.state, now);
-  const capture = captureEffects(resigned.state);
-  const stopped = finishStop(capture.state, now);
-  const outputs = [...elected.outputs, ...resigned.outputs];
-  const reported = reportElection(rules, stopped.state, outputs, held.notes, now);
+  const heard = noteSuspicion(rules, hearReasons(rules, hearPeers(rules, named.state, event, now), event, now), now);
+  const elected = elect(rules, heard, event, now);
+  const departed = depart(rules, { state: followVoters(elected.state, now), outputs: elected.outputs }, now);
+  const held = stepAddresses(rules, departed.state, event, now);
+  const withdrawn = confirmWithdrawal(rules, { state: held.state, outputs: departed.outputs }, now);
+  const capture = captureEffects(withdrawn.state);
+  const told = heartbeatEffects(rules, capture.state, now);
+  const registered = registerEffects(rules, told.state, now);
+  const stopped = finishStop(registered.state, now);
+  const reported = reportTurn(rules, stopped.state, { outputs: withdrawn.outputs, notes: held.notes, event }, now);
   const problems = reportProblems(rules, reported.state);
   return {
     state: problems.state,
     effects: [
       ...capture.effects,
       ...held.effects,
-      ...leaseEffects(outputs),
+      ...told.effects,
+      ...leaseEffects(withdrawn.outputs),
+      ...registered.effects,
       ...named.effects,
       ...reported.effects,
       ...problems.effects,
@@ -63,7 +82,9 @@ export function agentDeadline(rules: AgentRules, state: AgentState, now: Monoton
   if (state.lifecycle === 'stopped') return NEVER;
   const vips = [...state.vips.values()].map(vipDeadline);
   return earliest(
-    electionDeadline(rules.election, state.election),
+    electionDeadline(rules.election, state.election, assess(rules, state, now), now),
+    peersDeadline(rules, state, now),
+    departureDeadline(state, now),
     nameDeadline(state),
     stopDeadline(state, now),
     ...vips,
@@ -71,9 +92,11 @@ export function agentDeadline(rules: AgentRules, state: AgentState, now: Monoton
 }
 
 function stopDeadline(state: AgentState, now: MonotonicMs): MonotonicMs {
-  if (state.stoppingSince === undefined) return NEVER;
-  const patience = after(state.stoppingSince, WITHDRAW_PATIENCE_MS);
-  return now < patience ? patience : after(state.stoppingSince, SHUTDOWN_DEADLINE_MS);
+  const moments = [
+    state.resigningSince === undefined ? NEVER : after(state.resigningSince, WITHDRAW_PATIENCE_MS),
+    state.stoppingSince === undefined ? NEVER : after(state.stoppingSince, SHUTDOWN_DEADLINE_MS),
+  ];
+  return earliest(...moments.filter((moment) => moment > now));
 }
 
 function beginStop(state: AgentState, now: MonotonicMs): AgentState {
@@ -102,18 +125,22 @@ interface Elected {
 }
 
 function elect(rules: AgentRules, state: AgentState, event: AgentEvent, now: MonotonicMs): Elected {
-  const eligible: ElectionEvent = { kind: 'eligible', isEligible: isEligible(rules, state) };
+  const isWilling = isEligible(rules, state) && unwillingness(rules, state, now) === undefined;
+  const eligible: ElectionEvent = { kind: 'eligible', isEligible: isWilling };
   const events: readonly ElectionEvent[] = isElectionEvent(event) ? [event, eligible] : [eligible];
   return events.reduce<Elected>((turn, one) => applyElection(rules, turn, one, now), { state, outputs: [] });
 }
 
 function applyElection(rules: AgentRules, turn: Elected, event: ElectionEvent, now: MonotonicMs): Elected {
-  const stepped = stepElection(rules.election, turn.state.election, event, now);
+  const voters = votersToWrite(rules, turn.state, now);
+  const election = { ...rules.election, annotations: { ...rules.election.annotations, ...voters } };
+  const stepped = stepElection(election, turn.state.election, assess(rules, turn.state, now), event, now);
   let state: AgentState = { ...turn.state, election: stepped.state };
   for (const output of stepped.outputs) {
     if (output.kind === 'gained') state = { ...state, leadingSince: now, hasConsent: output.consent };
+    if (output.kind === 'handed-over') state = { ...state, handoverSince: output.isWritten ? now : undefined };
     if (output.kind === 'lost' || output.kind === 'released') {
-      state = { ...state, leadingSince: undefined, hasConsent: false };
+      state = { ...state, leadingSince: undefined, handoverSince: undefined, resigningSince: undefined, hasConsent: false };
     }
   }
   return { state, outputs: [...turn.outputs, ...stepped.outputs] };
@@ -128,17 +155,36 @@ function isElectionEvent(event: AgentEvent): event is Extract<AgentEvent, Electi
   );
 }
 
-/** A holder that can't serve any more stops renewing, withdraws, and only then gives the Lease away. */
-function resign(rules: AgentRules, state: AgentState, now: MonotonicMs): Elected {
-  let turn: Elected = { state, outputs: [] };
-  if (state.election.phase !== 'leading') return turn;
-  const isResignationDue = !state.election.isResigning && !isEligible(rules, state);
-  if (isResignationDue) turn = applyElection(rules, turn, { kind: 'resign' }, now);
-  const patienceIsOver = state.stoppingSince !== undefined && now >= after(state.stoppingSince, WITHDRAW_PATIENCE_MS);
+/** A holder that can't serve drops everything; one that should not hands over first, if there is somebody to hand to. */
+function depart(rules: AgentRules, turn: Elected, now: MonotonicMs): Elected {
+  const { election } = turn.state;
+  if (election.phase !== 'leading' || election.isResigning) return turn;
+  if (obstacle(rules, turn.state) !== undefined) return resign(rules, turn, now);
+  if (election.handover !== undefined) {
+    if (!election.handover.isWritten) return turn;
+    const isOver = turn.state.handoverSince !== undefined && now >= after(turn.state.handoverSince, HANDOVER_PATIENCE_MS);
+    return isOver || isTakenOver(rules, turn.state, now) ? resign(rules, turn, now) : turn;
+  }
+  const reason = unwillingness(rules, turn.state, now);
+  if (reason === undefined) return turn;
+  const hasFailed = turn.outputs.some((output) => output.kind === 'handed-over' && !output.isWritten);
+  const to = hasFailed ? undefined : successor(rules, turn.state, now);
+  if (to !== undefined) return applyElection(rules, turn, { kind: 'hand-over', to }, now);
+  return reason === 'shutdown' || reason === 'drain' ? resign(rules, turn, now) : turn;
+}
+
+function resign(rules: AgentRules, turn: Elected, now: MonotonicMs): Elected {
+  const state = { ...turn.state, resigningSince: now };
+  return applyElection(rules, { state, outputs: turn.outputs }, { kind: 'resign' }, now);
+}
+
+/** Only what the kernel reports gone is withdrawn; the Lease is given away after that, or when patience is over. */
+function confirmWithdrawal(rules: AgentRules, turn: Elected, now: MonotonicMs): Elected {
+  const { election, resigningSince } = turn.state;
+  if (election.phase !== 'leading' || !election.isResigning) return turn;
+  const isPatienceOver = resigningSince !== undefined && now >= after(resigningSince, WITHDRAW_PATIENCE_MS);
   const isConfirmed = [...turn.state.vips.values()].every(isIdle);
-  return turn.state.election.isResigning && (isConfirmed || patienceIsOver)
-    ? applyElection(rules, turn, { kind: 'withdrawn', isConfirmed }, now)
-    : turn;
+  return isConfirmed || isPatienceOver ? applyElection(rules, turn, { kind: 'withdrawn', isConfirmed }, now) : turn;
 }
 
 function finishStop(state: AgentState, now: MonotonicMs): AgentStep {

@@ -1,15 +1,17 @@
 /**
- * Lease election: who may act, decided by compare-and-swap on one `coordination.k8s.io/v1` Lease, with the semantics of
+ * Election: who may act, decided by compare-and-swap on one `coordination.k8s.io/v1` Lease, with the semantics of
  * client-go's leaderelection so that both can contend for one Lease: expiry counts on this process's own clock from the
  * moment it *saw* the record change, times written by other machines are never compared, `leaseTransitions` counts
  * changes of holder, a release writes an empty holder. Different from client-go: a follower watches instead of polling
- * (a stale watch costs a refused CAS, never a wrong one), and tenure counts from the *sending* of the last good renewal.
+ * (a stale watch costs a refused CAS, never a wrong one); tenure counts from the *sending* of the last good renewal; a
+ * majority of voters may depose a silent holder early; and while no API server takes writes, the majority stands in for it.
  *
- *                 Lease absent, free, expired or our own; CAS succeeds
- *       ┌────────┐ ────────────────────────────────────────────────▶ ┌─────────┐
- *       │following│                                                   │ leading │──┐ renew every retryPeriod
- *       └────────┘ ◀──────────────────────────────────────────────── └─────────┘◀─┘
- *           ▲        tenure ended · Lease names another · duplicate       │ resign, then withdrawn
+ *               Lease absent, free, expired, ours or handed to us, or its holder missed by a majority and silent on the wire;
+ *               the CAS succeeds, or (missed, and a majority names us) nobody answers it: then provisionally
+ *       ┌─────────┐ ───────────────────────────────────────────────▶ ┌─────────┐ renew every retryPeriod
+ *       │following│                                                   │ leading │ hand over: write another's name, hold on
+ *       └─────────┘ ◀─────────────────────────────────────────────── └─────────┘ until it holds, then resign
+ *           ▲        tenure ended · Lease names another · replaced        │ resign, then withdrawn
  *           │                                                             ▼
  *           └───────────────── released (or given up) ───────────── ┌──────────┐
  *                                                                    │releasing │
@@ -19,112 +21,31 @@
  */
 
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
-import { nextRandom, type Seed } from '../base/random.ts';
-import type { ApiFailureKind, LeaseRecord } from './lease-record.ts';
+import { nextRandom } from '../base/random.ts';
+import type {
+  ElectionEvent,
+  ElectionOutput,
+  ElectionRules,
+  ElectionState,
+  ElectionStep,
+  GainCause,
+  LossCause,
+  Observation,
+  PendingCall,
+} from './election-state.ts';
+import type { LeaseRecord } from './lease-record.ts';
 import {
   hasConsent,
+  INCARNATION_ANNOTATION,
+  isHandedOver,
   isNewerRecord,
   isSameTerm,
   leaseToAcquire,
+  leaseToHandOver,
   leaseToRelease,
-  INCARNATION_ANNOTATION,
+  previousHolder,
 } from './lease-write.ts';
-
-export interface ElectionRules {
-  readonly identity: string;
-  /** Tells two runs with one identity apart; written as an annotation. */
-  readonly incarnation: string;
-  readonly leaseDurationMs: number;
-  readonly renewDeadlineMs: number;
-  readonly retryPeriodMs: number;
-  readonly annotations: Readonly<Record<string, string>>;
-}
-
-export type GainCause = 'created' | 'free' | 'expired' | 'own' | 'late-answer';
-export type LossCause = 'tenure-ended' | 'superseded' | 'duplicate-identity' | 'clock-jumped';
-
-interface PendingCall {
-  readonly attempt: number;
-  readonly purpose: 'acquire' | 'renew' | 'release' | 'read';
-  readonly sentAt: MonotonicMs;
-  readonly cause: GainCause;
-  /** What the write replaces; the watch may show the result before the answer does. */
-  readonly base: LeaseRecord | undefined;
-}
-
-export interface Observation {
-  /** undefined: the Lease does not exist. */
-  readonly lease: LeaseRecord | undefined;
-  /** When this process saw the record change. */
-  readonly at: MonotonicMs;
-  /** In [0, 1): spreads candidates that see the same change. */
-  readonly jitter: number;
-}
-
-export interface ElectionState {
-  readonly phase: 'following' | 'leading' | 'releasing';
-  readonly isEligible: boolean;
-  readonly isResigning: boolean;
-  /** The kernel confirmed that our addresses are gone: a release may say so. */
-  readonly isWithdrawn: boolean;
-  readonly observed: Observation | undefined;
-  /** How often somebody else changed a Lease that names our identity: another process uses it too. */
-  readonly impostorChanges: number;
-  readonly pending: PendingCall | undefined;
-  /** Send time of the last good renewal; meaningful while leading. */
-  readonly renewedAt: MonotonicMs;
-  readonly nextAttemptAt: MonotonicMs;
-  readonly attempts: number;
-  readonly lastFailure:
-    | { readonly failure: ApiFailureKind; readonly message: string; readonly at: MonotonicMs }
-    | undefined;
-  readonly lastSuccessAt: MonotonicMs | undefined;
-  readonly seed: Seed;
-}
-
-export type ElectionEvent =
-  | { readonly kind: 'tick' }
-  | { readonly kind: 'lease.observed'; readonly source: 'watch' | 'read'; readonly lease: LeaseRecord | undefined }
-  | { readonly kind: 'lease.written'; readonly attempt: number; readonly lease: LeaseRecord }
-  | {
-      readonly kind: 'lease.failed';
-      readonly attempt: number;
-      readonly failure: ApiFailureKind;
-      readonly message: string;
-    }
-  /** Whether this node could hold the addresses at all (interface up, carrier, not stopping). */
-  | { readonly kind: 'eligible'; readonly isEligible: boolean }
-  /** Stop renewing: the addresses are being withdrawn. */
-  | { readonly kind: 'resign' }
-  /** The Lease may be released; `isConfirmed`: the kernel reports every address off this node, not only our patience over. */
-  | { readonly kind: 'withdrawn'; readonly isConfirmed: boolean }
-  | { readonly kind: 'clock.jumped'; readonly byMs: number };
-
-export type ElectionOutput =
-  | { readonly kind: 'lease.read'; readonly attempt: number }
-  | {
-      readonly kind: 'lease.create' | 'lease.update';
-      readonly attempt: number;
-      readonly lease: LeaseRecord;
-      readonly stamp: 'acquire' | 'renew';
-    }
-  /** `consent`: the previous holder said in the Lease that its addresses are withdrawn. */
-  | {
-      readonly kind: 'gained';
-      readonly cause: GainCause;
-      readonly consent: boolean;
-      readonly previousHolder: string;
-      /** When the write that won was sent; what follows is measured from here. */
-      readonly sentAt: MonotonicMs;
-    }
-  | { readonly kind: 'lost'; readonly cause: LossCause; readonly holder: string }
-  | { readonly kind: 'released'; readonly isWritten: boolean }
-  | { readonly kind: 'impostor'; readonly identity: string };
-
-export interface ElectionStep {
-  readonly state: ElectionState;
-  readonly outputs: readonly ElectionOutput[];
-}
+import { isApiAway, isAway, tenureBasis, tenureDeadline, type Assessment } from './tenure.ts';
 
 /** Pause after a failed call; short because a holder's tenure is running. Never longer than the retry period. */
 const RETRY_AFTER_FAILURE_MS = 500;
@@ -133,70 +54,113 @@ const FREE_JITTER_MS = 20;
 /** The same for one that expired; client-go's standby polls would spread over seconds. */
 const EXPIRED_JITTER_MS = 100;
 
-export function startElection(seed: Seed): ElectionState {
-  return {
-    phase: 'following',
-    isEligible: false,
-    isResigning: false,
-    isWithdrawn: false,
-    observed: undefined,
-    impostorChanges: 0,
-    pending: undefined,
-    renewedAt: 0 as MonotonicMs,
-    nextAttemptAt: 0 as MonotonicMs,
-    attempts: 0,
-    lastFailure: undefined,
-    lastSuccessAt: undefined,
-    seed,
-  };
-}
-
-/** When tenure ends unless a renewal succeeds; only meaningful while leading. */
-export function tenureEnd(rules: ElectionRules, state: ElectionState): MonotonicMs {
-  return after(state.renewedAt, rules.renewDeadlineMs);
-}
-
 /** Nothing is under way that could leave a Lease naming us behind: the process may end. */
 export function isSettled(state: ElectionState): boolean {
   return state.phase === 'following' && state.pending === undefined;
 }
 
 /** When the election next wants a tick. */
-export function electionDeadline(rules: ElectionRules, state: ElectionState): MonotonicMs {
-  const attempt = state.pending === undefined ? attemptAt(rules, state) : NEVER;
-  return state.phase === 'leading' ? earliest(tenureEnd(rules, state), attempt) : attempt;
+export function electionDeadline(
+  rules: ElectionRules,
+  state: ElectionState,
+  assessment: Assessment,
+  now: MonotonicMs,
+): MonotonicMs {
+  const call = state.pending;
+  const next = call === undefined ? attemptAt(rules, state, assessment) : provisionalAt(rules, state, assessment);
+  return state.phase === 'leading' ? earliest(tenureDeadline(rules, state, assessment, now), next) : next;
 }
 
 /** The election as a function. `now` never decreases; outputs are to be performed in order. */
 export function stepElection(
   rules: ElectionRules,
   state: ElectionState,
+  assessment: Assessment,
   event: ElectionEvent,
   now: MonotonicMs,
 ): ElectionStep {
-  const expired = endTenure(rules, state, now);
-  const handled = handle(rules, expired.state, event, now);
-  const attempted = attempt(rules, handled.state, now);
-  return { state: attempted.state, outputs: [...expired.outputs, ...handled.outputs, ...attempted.outputs] };
+  const checked = endTenure(rules, noteOthers(state, assessment, now), assessment, now);
+  const handled = handle(rules, checked.state, assessment, event, now);
+  // What was just heard (a refused call, another's claim) may have ended tenure too.
+  const rechecked = endTenure(rules, handled.state, assessment, now);
+  const claimed = claimProvisionally(rules, rechecked.state, assessment, now);
+  const attempted = attempt(rules, claimed.state, assessment, now);
+  const outputs = [checked, handled, rechecked, claimed, attempted].flatMap((part) => part.outputs);
+  return { state: attempted.state, outputs };
 }
 
-function endTenure(rules: ElectionRules, state: ElectionState, now: MonotonicMs): ElectionStep {
-  if (state.phase !== 'leading' || now < tenureEnd(rules, state)) return { state, outputs: [] };
-  return lose(state, 'tenure-ended', now);
+/** Losing the majority, and hearing that the API works elsewhere, are reasons to ask it at once, not at the next renewal. */
+function noteOthers(state: ElectionState, assessment: Assessment, now: MonotonicMs): ElectionState {
+  const isLost = assessment.voterCount > 0 && !assessment.hearsMajority;
+  const isContradicted = assessment.isApiElsewhere && (state.provisionalSince !== undefined || isApiAway(state));
+  const majorityLostAt = isLost ? (state.majorityLostAt ?? now) : undefined;
+  const contradictedAt = isContradicted ? (state.contradictedAt ?? now) : undefined;
+  if (majorityLostAt === state.majorityLostAt && contradictedAt === state.contradictedAt) return state;
+  const isNews = majorityLostAt === now || contradictedAt === now;
+  const nextAttemptAt = isNews && state.phase === 'leading' ? now : state.nextAttemptAt;
+  return { ...state, majorityLostAt, contradictedAt, nextAttemptAt };
 }
 
-function handle(rules: ElectionRules, state: ElectionState, event: ElectionEvent, now: MonotonicMs): ElectionStep {
+function endTenure(rules: ElectionRules, state: ElectionState, assessment: Assessment, now: MonotonicMs): ElectionStep {
+  if (state.phase !== 'leading') return { state, outputs: [] };
+  if (assessment.replacedBy !== undefined && state.handover === undefined) return lose(state, 'replaced', now);
+  if (tenureBasis(rules, state, assessment, now) !== 'none') return { state, outputs: [] };
+  const isExpired = state.provisionalSince !== undefined || now >= after(state.renewedAt, rules.renewDeadlineMs);
+  return lose(state, isExpired ? 'tenure-ended' : 'isolated', now);
+}
+
+/** Nobody answers the write that would depose a lost holder: with a majority behind us, and a silent wire, we act first. */
+function claimProvisionally(
+  rules: ElectionRules,
+  state: ElectionState,
+  assessment: Assessment,
+  now: MonotonicMs,
+): ElectionStep {
+  if (now < provisionalAt(rules, state, assessment)) return { state, outputs: [] };
+  const gained: ElectionOutput = {
+    kind: 'gained',
+    cause: 'silent',
+    consent: false,
+    previousHolder: state.observed?.lease?.holder ?? '',
+    sentAt: state.pending?.sentAt ?? now,
+    isProvisional: true,
+  };
+  const claim = { phase: 'leading', isResigning: false, provisionalSince: now, provisionalDoubts: 0 } as const;
+  return { state: { ...state, ...claim }, outputs: [gained] };
+}
+
+/** When a claim under way, or one the API just refused to hear, may be made without it; NEVER while it may not. */
+function provisionalAt(rules: ElectionRules, state: ElectionState, assessment: Assessment): MonotonicMs {
+  if (state.phase !== 'following' || !state.isEligible || state.observed?.lease === undefined) return NEVER;
+  if (!isDeposable(assessment) || !assessment.hasSupport) return NEVER;
+  if (state.pending === undefined) return isApiAway(state) ? (state.claimFailedAt ?? NEVER) : NEVER;
+  return state.pending.purpose === 'acquire' ? after(state.pending.sentAt, rules.claimPatienceMs) : NEVER;
+}
+
+function isDeposable(assessment: Assessment): boolean {
+  return assessment.isHolderMissed && assessment.isNext && assessment.isWireSilent && assessment.hearsMajority;
+}
+
+function handle(
+  rules: ElectionRules,
+  state: ElectionState,
+  assessment: Assessment,
+  event: ElectionEvent,
+  now: MonotonicMs,
+): ElectionStep {
   switch (event.kind) {
     case 'tick':
       return { state, outputs: [] };
     case 'lease.observed':
-      return observe(rules, state, event, now);
+      return observe(rules, state, assessment, event, now);
     case 'lease.written':
       return written(rules, state, event, now);
     case 'lease.failed':
-      return failed(rules, state, event, now);
+      return failed(rules, state, assessment, event, now);
     case 'eligible':
       return { state: { ...state, isEligible: event.isEligible }, outputs: [] };
+    case 'hand-over':
+      return beginHandover(state, event.to, now);
     case 'resign':
       return { state: { ...state, isResigning: state.phase === 'leading' }, outputs: [] };
     case 'withdrawn':
@@ -204,26 +168,36 @@ function handle(rules: ElectionRules, state: ElectionState, event: ElectionEvent
         ? { state: { ...state, phase: 'releasing', isWithdrawn: event.isConfirmed, nextAttemptAt: now }, outputs: [] }
         : { state, outputs: [] };
     case 'clock.jumped':
-      return jumped(rules, state, event.byMs, now);
+      return jumped(rules, state, assessment, { byMs: event.byMs, now });
   }
 }
 
+function beginHandover(state: ElectionState, to: string, now: MonotonicMs): ElectionStep {
+  if (state.phase !== 'leading' || state.handover !== undefined || state.isResigning) return { state, outputs: [] };
+  return { state: { ...state, handover: { to, isWritten: false }, nextAttemptAt: now }, outputs: [] };
+}
+
 /** What was sent was sent that much longer ago. Another's expiry is not brought forward: waiting longer is safe. */
-function jumped(rules: ElectionRules, before: ElectionState, byMs: number, now: MonotonicMs): ElectionStep {
+function jumped(
+  rules: ElectionRules,
+  before: ElectionState,
+  assessment: Assessment,
+  jump: { readonly byMs: number; readonly now: MonotonicMs },
+): ElectionStep {
   const { pending } = before;
   const state: ElectionState = {
     ...before,
-    renewedAt: after(before.renewedAt, -byMs),
-    pending: pending === undefined ? undefined : { ...pending, sentAt: after(pending.sentAt, -byMs) },
+    renewedAt: after(before.renewedAt, -jump.byMs),
+    pending: pending === undefined ? undefined : { ...pending, sentAt: after(pending.sentAt, -jump.byMs) },
   };
-  return state.phase === 'leading' && now >= tenureEnd(rules, state)
-    ? lose(state, 'clock-jumped', now)
-    : { state, outputs: [] };
+  const isLost = state.phase === 'leading' && tenureBasis(rules, state, assessment, jump.now) === 'none';
+  return isLost ? lose(state, 'clock-jumped', jump.now) : { state, outputs: [] };
 }
 
 function observe(
   rules: ElectionRules,
   before: ElectionState,
+  assessment: Assessment,
   event: Extract<ElectionEvent, { kind: 'lease.observed' }>,
   now: MonotonicMs,
 ): ElectionStep {
@@ -238,13 +212,14 @@ function observe(
     if (news === 'older') return { state, outputs: [] };
     if (news === 'unknown' && state.phase === 'leading') return read(state, now);
   }
-  return learn(rules, state, event.lease, now);
+  return learn(rules, state, assessment, event.lease, now);
 }
 
 /** Takes a record as the truth of now: restarts its expiry, and ends leadership where it names somebody else. */
 function learn(
   rules: ElectionRules,
   before: ElectionState,
+  assessment: Assessment,
   lease: LeaseRecord | undefined,
   now: MonotonicMs,
 ): ElectionStep {
@@ -260,6 +235,7 @@ function learn(
         ? before.impostorChanges
         : 0,
     lastFailure: before.phase === 'following' ? undefined : before.lastFailure,
+    claimFailedAt: undefined,
     seed,
   };
   const outputs: ElectionOutput[] =
@@ -267,12 +243,31 @@ function learn(
   if (state.phase === 'leading') {
     if (lease === undefined) return { state: { ...state, nextAttemptAt: now }, outputs };
     if (isImpostor) return join(outputs, lose(state, 'duplicate-identity', now));
-    if (lease.holder !== rules.identity) return join(outputs, lose(state, 'superseded', now));
+    if (lease.holder !== rules.identity) return join(outputs, contradicted(state, before, assessment, now));
   }
   if (state.phase === 'releasing' && lease?.holder !== rules.identity && state.pending === undefined) {
     return join(outputs, finishRelease(state, true));
   }
   return { state, outputs };
+}
+
+/**
+ * The Lease names somebody else while we lead. Expected when we handed it over. After a provisional claim, once, when it is
+ * the lost holder's last renewal, which we hadn't seen; a second one says that it lives. Else it is the end.
+ */
+function contradicted(
+  state: ElectionState,
+  before: ElectionState,
+  assessment: Assessment,
+  now: MonotonicMs,
+): ElectionStep {
+  const holder = state.observed?.lease?.holder;
+  if (state.handover !== undefined && holder === state.handover.to) return { state, outputs: [] };
+  const isLastWord = state.provisionalSince !== undefined && holder === before.observed?.lease?.holder;
+  if (isLastWord && assessment.isHolderMissed && state.provisionalDoubts === 0) {
+    return { state: { ...state, provisionalDoubts: 1, nextAttemptAt: now }, outputs: [] };
+  }
+  return lose(state, 'superseded', now);
 }
 
 function written(
@@ -292,14 +287,21 @@ function written(
     impostorChanges: 0,
     lastSuccessAt: now,
     lastFailure: undefined,
+    claimFailedAt: undefined,
     nextAttemptAt: after(call.sentAt, rules.retryPeriodMs),
   };
   if (call.purpose === 'release') return finishRelease(state, true);
+  if (call.purpose === 'hand-over') return finishHandover(state, true);
   if (isOvertaken && known?.lease?.holder !== rules.identity) {
     return state.phase === 'releasing' ? finishRelease(state, true) : { state, outputs: [] };
   }
   const isWorthHolding = state.isEligible && now < after(call.sentAt, rules.renewDeadlineMs);
-  if (state.phase === 'leading') return { state: { ...state, renewedAt: call.sentAt }, outputs: [] };
+  if (state.phase === 'leading') {
+    const ratified: readonly ElectionOutput[] =
+      state.provisionalSince === undefined ? [] : [{ kind: 'ratified', afterMs: now - state.provisionalSince }];
+    const nextAttemptAt = state.handover === undefined ? state.nextAttemptAt : now;
+    return { state: { ...state, renewedAt: call.sentAt, provisionalSince: undefined, nextAttemptAt }, outputs: ratified };
+  }
   if (state.phase === 'releasing' || !isWorthHolding) {
     // Ours by the Lease, but not wanted any more or too old to act on: give it back rather than let it lapse.
     const isWithdrawn = state.phase === 'releasing' && state.isWithdrawn;
@@ -308,16 +310,19 @@ function written(
   const gained: ElectionOutput = {
     kind: 'gained',
     cause: call.purpose === 'renew' ? 'late-answer' : call.cause,
-    consent: hasConsent(call.base),
-    previousHolder: call.base?.holder ?? '',
+    consent: hasConsent(call.base, rules.identity),
+    previousHolder: previousHolder(call.base),
     sentAt: call.sentAt,
+    isProvisional: false,
   };
-  return { state: { ...state, phase: 'leading', isResigning: false, renewedAt: call.sentAt }, outputs: [gained] };
+  const leading = { phase: 'leading', isResigning: false, renewedAt: call.sentAt, provisionalSince: undefined } as const;
+  return { state: { ...state, ...leading }, outputs: [gained] };
 }
 
 function failed(
   rules: ElectionRules,
   before: ElectionState,
+  assessment: Assessment,
   event: Extract<ElectionEvent, { kind: 'lease.failed' }>,
   now: MonotonicMs,
 ): ElectionStep {
@@ -327,19 +332,31 @@ function failed(
     ...before,
     pending: undefined,
     lastFailure: { failure: event.failure, message: event.message, at: now },
+    claimFailedAt: call.purpose === 'acquire' && isAway(event.failure) ? now : before.claimFailedAt,
     nextAttemptAt: after(now, Math.min(rules.retryPeriodMs, RETRY_AFTER_FAILURE_MS)),
   };
+  if (call.purpose === 'hand-over') return finishHandover(state, false);
   const isOutrun = event.failure === 'conflict' || event.failure === 'already-exists' || event.failure === 'not-found';
   if (isOutrun && call.purpose !== 'read') return read(state, now);
-  if (event.failure === 'not-found') return learn(rules, state, undefined, now);
+  if (event.failure === 'not-found') return learn(rules, state, assessment, undefined, now);
   if (call.purpose === 'release') return finishRelease(state, false);
   return { state, outputs: [] };
 }
 
 /** Sends what is due: a renewal, an acquisition or a release; at most one call is under way at a time. */
-function attempt(rules: ElectionRules, state: ElectionState, now: MonotonicMs): ElectionStep {
-  if (state.pending !== undefined || now < attemptAt(rules, state)) return { state, outputs: [] };
+function attempt(rules: ElectionRules, state: ElectionState, assessment: Assessment, now: MonotonicMs): ElectionStep {
+  if (state.pending !== undefined || now < attemptAt(rules, state, assessment)) return { state, outputs: [] };
   const known = state.observed?.lease;
+  const to = state.phase === 'leading' ? state.handover?.to : undefined;
+  if (to !== undefined) {
+    if (known === undefined || known.holder !== rules.identity) return finishHandover(state, false);
+    return send(state, { purpose: 'hand-over', cause: 'own', base: known }, now, (attempt) => ({
+      kind: 'lease.update',
+      attempt,
+      lease: leaseToHandOver(rules, known, to),
+      stamp: 'acquire',
+    }));
+  }
   if (state.phase === 'releasing') {
     const isOurs = known?.holder === rules.identity && !isOfAnother(rules, known);
     if (!isOurs) return finishRelease(state, true);
@@ -351,7 +368,7 @@ function attempt(rules: ElectionRules, state: ElectionState, now: MonotonicMs): 
     }));
   }
   const purpose = state.phase === 'leading' ? 'renew' : 'acquire';
-  return send(state, { purpose, cause: acquireCause(rules, known), base: known }, now, (attempt) => ({
+  return send(state, { purpose, cause: acquireCause(rules, known, assessment), base: known }, now, (attempt) => ({
     kind: known === undefined ? 'lease.create' : 'lease.update',
     attempt,
     lease: leaseToAcquire(rules, known),
@@ -360,24 +377,38 @@ function attempt(rules: ElectionRules, state: ElectionState, now: MonotonicMs): 
 }
 
 /** When the next call is due; NEVER while there is nothing to attempt. */
-function attemptAt(rules: ElectionRules, state: ElectionState): MonotonicMs {
-  if (state.phase === 'leading') return state.isResigning ? NEVER : state.nextAttemptAt;
+function attemptAt(rules: ElectionRules, state: ElectionState, assessment: Assessment): MonotonicMs {
+  if (state.phase === 'leading') {
+    return state.isResigning || state.handover?.isWritten === true ? NEVER : state.nextAttemptAt;
+  }
   if (state.phase === 'releasing') return state.nextAttemptAt;
   if (!state.isEligible || state.observed === undefined) return NEVER;
-  return Math.max(state.nextAttemptAt, acquirableAt(rules, state, state.observed)) as MonotonicMs;
+  return Math.max(state.nextAttemptAt, acquirableAt(rules, state, assessment, state.observed)) as MonotonicMs;
 }
 
-function acquirableAt(rules: ElectionRules, state: ElectionState, observed: Observation): MonotonicMs {
+function acquirableAt(
+  rules: ElectionRules,
+  state: ElectionState,
+  assessment: Assessment,
+  observed: Observation,
+): MonotonicMs {
   const lease = observed.lease;
+  if (isDeposable(assessment)) return observed.at;
+  if (hasConsent(lease, rules.identity)) {
+    return after(observed.at, lease?.holder === rules.identity ? 0 : observed.jitter * FREE_JITTER_MS);
+  }
+  // Whoever is heard and answers for the addresses merely can't write the Lease: its own tenure decides when it stops.
+  if (assessment.isHeldElsewhere) return NEVER;
   if (lease === undefined || lease.holder === '') return after(observed.at, observed.jitter * FREE_JITTER_MS);
   if (lease.holder === rules.identity && state.impostorChanges === 0) return observed.at;
   return after(observed.at, lease.durationMs + observed.jitter * EXPIRED_JITTER_MS);
 }
 
-function acquireCause(rules: ElectionRules, known: LeaseRecord | undefined): GainCause {
+function acquireCause(rules: ElectionRules, known: LeaseRecord | undefined, assessment: Assessment): GainCause {
   if (known === undefined) return 'created';
   if (known.holder === '') return 'free';
-  return known.holder === rules.identity ? 'own' : 'expired';
+  if (known.holder === rules.identity) return isHandedOver(known) ? 'handed-over' : 'own';
+  return isDeposable(assessment) ? 'silent' : 'expired';
 }
 
 function send(
@@ -409,17 +440,30 @@ function isOfAnother(rules: ElectionRules, lease: LeaseRecord): boolean {
 
 function lose(state: ElectionState, cause: LossCause, now: MonotonicMs): ElectionStep {
   return {
-    state: { ...state, phase: 'following', isResigning: false, isWithdrawn: false, nextAttemptAt: now },
+    state: { ...state, phase: 'following', ...NOT_LEADING, nextAttemptAt: now },
     outputs: [{ kind: 'lost', cause, holder: state.observed?.lease?.holder ?? '' }],
   };
 }
 
 function finishRelease(state: ElectionState, isWritten: boolean): ElectionStep {
   return {
-    state: { ...state, phase: 'following', isResigning: false, isWithdrawn: false },
+    state: { ...state, phase: 'following', ...NOT_LEADING },
     outputs: [{ kind: 'released', isWritten }],
   };
 }
+
+function finishHandover(state: ElectionState, isWritten: boolean): ElectionStep {
+  if (state.handover === undefined || state.phase !== 'leading') return { state, outputs: [] };
+  const handover = isWritten ? { ...state.handover, isWritten } : undefined;
+  return { state: { ...state, handover }, outputs: [{ kind: 'handed-over', to: state.handover.to, isWritten }] };
+}
+
+const NOT_LEADING = {
+  isResigning: false,
+  isWithdrawn: false,
+  provisionalSince: undefined,
+  handover: undefined,
+} as const;
 
 function join(outputs: readonly ElectionOutput[], step: ElectionStep): ElectionStep {
   return { state: step.state, outputs: [...outputs, ...step.outputs] };

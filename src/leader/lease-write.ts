@@ -13,6 +13,9 @@ export const INCARNATION_ANNOTATION = 'holdfast.io/incarnation';
  */
 export const WITHDRAWN_ANNOTATION = 'holdfast.io/withdrawn-by';
 
+/** Written with a planned handover, `node/transitions`: the named node still answers, until the new holder does. */
+export const HANDOVER_ANNOTATION = 'holdfast.io/handed-over-by';
+
 interface Writer {
   readonly identity: string;
   readonly incarnation: string;
@@ -25,7 +28,7 @@ const RELEASED_DURATION_MS = 1000;
 
 /** The record that makes (or keeps) us the holder. `known` undefined: the Lease is to be created. */
 export function leaseToAcquire(writer: Writer, known: LeaseRecord | undefined): LeaseRecord {
-  const { [WITHDRAWN_ANNOTATION]: _, ...kept } = known?.annotations ?? {};
+  const { [WITHDRAWN_ANNOTATION]: _, [HANDOVER_ANNOTATION]: __, ...kept } = known?.annotations ?? {};
   const isChange = known !== undefined && known.holder !== writer.identity;
   return {
     holder: writer.identity,
@@ -51,10 +54,39 @@ export function leaseToRelease(writer: Writer, known: LeaseRecord, isWithdrawn: 
   };
 }
 
-/** Whether the last holder said, in releasing, that it had withdrawn: the address may be claimed without a probe. */
-export function hasConsent(lease: LeaseRecord | undefined): boolean {
-  if (lease === undefined || lease.holder !== '') return false;
-  return lease.annotations[WITHDRAWN_ANNOTATION]?.endsWith(`/${lease.transitions}`) === true;
+/** The record that names another candidate while we go on answering until it does. */
+export function leaseToHandOver(writer: Writer, known: LeaseRecord, to: string): LeaseRecord {
+  const { [INCARNATION_ANNOTATION]: _, [WITHDRAWN_ANNOTATION]: __, ...kept } = known.annotations;
+  const transitions = known.transitions + 1;
+  return {
+    ...known,
+    holder: to,
+    durationMs: writer.leaseDurationMs,
+    transitions,
+    annotations: { ...kept, [HANDOVER_ANNOTATION]: `${writer.identity}/${transitions}` },
+  };
+}
+
+/** Whether the present holder was named by a handover and by nothing since. */
+export function isHandedOver(lease: LeaseRecord): boolean {
+  return lease.annotations[HANDOVER_ANNOTATION]?.endsWith(`/${lease.transitions}`) === true;
+}
+
+/**
+ * Whether the address may be claimed without a probe: the last holder said, in releasing, that it had withdrawn; or it
+ * handed over to `identity` and answers until that does.
+ */
+export function hasConsent(lease: LeaseRecord | undefined, identity: string): boolean {
+  if (lease === undefined) return false;
+  if (lease.holder === '') return lease.annotations[WITHDRAWN_ANNOTATION]?.endsWith(`/${lease.transitions}`) === true;
+  return lease.holder === identity && isHandedOver(lease);
+}
+
+/** Who held before whoever writes over `lease`: the one that handed over, or its holder; '' = nobody. */
+export function previousHolder(lease: LeaseRecord | undefined): string {
+  if (lease === undefined) return '';
+  const handed = isHandedOver(lease) ? lease.annotations[HANDOVER_ANNOTATION] : undefined;
+  return handed?.slice(0, handed.lastIndexOf('/')) ?? lease.holder;
 }
 
 /**

@@ -7,10 +7,13 @@
  * claim needs a majority that both misses the holder and names the claimant, and is provisional until the API ratifies it.
  */
 
-import { NEVER, after, earliest, type MonotonicMs } from '../base/time.ts';
+import { NEVER, after, earliest, monotonic, type MonotonicMs } from '../base/time.ts';
 
 /** The bitmap of a heartbeat has this many bits; more candidates than that take part without a vote. */
 export const VOTERS_MAX = 9;
+
+/** A heartbeat that comes half an interval late is a reason to look at the wire. */
+const OVERDUE_INTERVALS = 1.5;
 
 export interface Voter {
   readonly name: string;
@@ -62,11 +65,13 @@ interface Peer {
 
 export interface ViewState {
   readonly set: VoterSet | undefined;
+  /** When this node took the set in: who has only just been named can't be missed yet. */
+  readonly setAt: MonotonicMs;
   readonly peers: ReadonlyMap<string, Peer>;
 }
 
 export function startView(): ViewState {
-  return { set: undefined, peers: new Map() };
+  return { set: undefined, setAt: monotonic(0), peers: new Map() };
 }
 
 export type HeartbeatVerdict = 'taken' | 'own' | 'stranger' | 'replayed';
@@ -89,11 +94,13 @@ export function hearHeartbeat(
   return { view: { ...view, peers }, verdict: 'taken' };
 }
 
-/** Takes a voter set read from the Lease; an older epoch is ignored. Peers that left it are forgotten. */
-export function changeVoters(view: ViewState, set: VoterSet): ViewState {
-  if (view.set !== undefined && set.epoch <= view.set.epoch) return view;
+/**
+ * Takes the voter set of the newest Lease known. Which Lease is the newest the election knows: an epoch that went back
+ * (somebody cleared the annotation) is taken too. Peers that left the set are forgotten.
+ */
+export function changeVoters(view: ViewState, set: VoterSet, now: MonotonicMs): ViewState {
   const names = new Set(set.voters.map((voter) => voter.name));
-  return { set, peers: new Map([...view.peers].filter(([name]) => names.has(name))) };
+  return { set, setAt: now, peers: new Map([...view.peers].filter(([name]) => names.has(name))) };
 }
 
 /** Silence after which a voter isn't heard any more, ms. */
@@ -112,11 +119,17 @@ export function isHeard(rules: ViewRules, view: ViewState, name: string, now: Mo
   return peer !== undefined && now < after(peer.heardAt, silentAfterMs(rules));
 }
 
-/** The bitmap of whom we hear. */
+/** Whether `name` is silent; who has never been heard, only once the voter set is old enough for that to mean something. */
+export function isMissing(rules: ViewRules, view: ViewState, name: string, now: MonotonicMs): boolean {
+  if (isHeard(rules, view, name, now)) return false;
+  return view.peers.has(name) || now >= after(view.setAt, silentAfterMs(rules));
+}
+
+/** The bitmap of whom we hear, or can't miss yet. */
 export function hearsBitmap(rules: ViewRules, view: ViewState, now: MonotonicMs): number {
   let bitmap = 0;
   view.set?.voters.forEach((voter, place) => {
-    if (isHeard(rules, view, voter.name, now)) bitmap |= 1 << place;
+    if (!isMissing(rules, view, voter.name, now)) bitmap |= 1 << place;
   });
   return bitmap;
 }
@@ -148,7 +161,7 @@ export function isMissedByMajority(rules: ViewRules, view: ViewState, target: st
   const voters = view.set?.voters ?? [];
   const place = voters.findIndex((voter) => voter.name === target);
   if (place < 0 || target === rules.self || !voters.some((voter) => voter.name === rules.self)) return false;
-  let votes = isHeard(rules, view, target, now) ? 0 : 1;
+  let votes = isMissing(rules, view, target, now) ? 1 : 0;
   for (const heartbeat of present(rules, view, now)) {
     if (heartbeat.sender !== target && (heartbeat.hears & (1 << place)) === 0) votes += 1;
   }
@@ -189,13 +202,34 @@ export function isApiWorkingElsewhere(rules: ViewRules, view: ViewState, now: Mo
   return present(rules, view, now).some((heartbeat) => heartbeat.isApiWorking);
 }
 
+/** Whether another voter that is heard answers for the addresses. */
+export function isHeldElsewhere(rules: ViewRules, view: ViewState, now: MonotonicMs): boolean {
+  return present(rules, view, now).some((heartbeat) => heartbeat.isHolding);
+}
+
 /** A voter that is heard, holds the addresses and knows a later term than ours: we have been replaced. */
 export function replacedBy(rules: ViewRules, view: ViewState, term: number, now: MonotonicMs): string | undefined {
   return present(rules, view, now).find((heartbeat) => heartbeat.isHolding && heartbeat.term > term)?.sender;
 }
 
-/** When the next voter falls silent unless it is heard again. */
+/** Time passed that our clock did not count: everybody was heard that much longer ago. */
+export function ageView(view: ViewState, byMs: number): ViewState {
+  const aged = [...view.peers].map(([name, peer]): [string, Peer] => [name, { ...peer, heardAt: after(peer.heardAt, -byMs) }]);
+  return { ...view, peers: new Map(aged) };
+}
+
+/** Whether `name` should have been heard by now: its first heartbeat is overdue. */
+export function isOverdue(rules: ViewRules, view: ViewState, name: string, now: MonotonicMs): boolean {
+  const peer = view.peers.get(name);
+  return peer === undefined || now >= after(peer.heardAt, rules.intervalMs * OVERDUE_INTERVALS);
+}
+
+/** When the next voter becomes overdue, or falls silent, unless it is heard again. */
 export function viewDeadline(rules: ViewRules, view: ViewState, now: MonotonicMs): MonotonicMs {
-  const ends = [...view.peers.values()].map((peer) => after(peer.heardAt, silentAfterMs(rules)));
+  const ends = [...view.peers.values()].flatMap((peer) => [
+    after(peer.heardAt, rules.intervalMs * OVERDUE_INTERVALS),
+    after(peer.heardAt, silentAfterMs(rules)),
+  ]);
+  if (view.set !== undefined) ends.push(after(view.setAt, silentAfterMs(rules)));
   return earliest(NEVER, ...ends.filter((end) => end > now));
 }

@@ -128,6 +128,8 @@ export const MOVE_CAUSES: Readonly<Record<string, string>> = {
   'lease-free': 'there was no Lease yet',
   'lease-released': 'the Lease was free',
   'lease-expired': 'the former holder stopped renewing the Lease',
+  'holder-silent': 'a majority no longer heard the former holder, and nobody answered for the addresses',
+  'handed-over': 'the former holder handed the addresses over',
   'lease-ours': 'the Lease already named this node',
   'lease-taken': 'the Lease names another node',
   'renewal-late': 'the Lease could not be renewed before the renew deadline',
@@ -136,6 +138,11 @@ export const MOVE_CAUSES: Readonly<Record<string, string>> = {
   'carrier-lost': 'the interface lost its carrier',
   'address-conflict': 'another machine answers for the address',
   'name-changed': 'the DNS name resolves to other addresses',
+  replaced: 'another node holds the addresses under a later Lease',
+  isolated: 'this node heard no majority and got no answer from the API',
+  drain: 'the node is being drained',
+  'api-unhealthy': "this node's API server is ill and another's is well",
+  preempted: 'a node of higher priority is well again',
   shutdown: 'the process was told to stop',
 } satisfies Record<AgentMoveCause, string>;
 

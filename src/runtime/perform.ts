@@ -6,7 +6,7 @@
 import { lookup } from 'node:dns/promises';
 import { HoldfastError, type ErrorCode } from '../base/errors.ts';
 import { parseIp, type Ip } from '../base/ip.ts';
-import { unreachable } from '../base/assert.ts';
+import { InvariantError, unreachable } from '../base/assert.ts';
 import type { Effect } from '../agent/effect.ts';
 import type { AgentEvent } from '../agent/event.ts';
 import type { LeaseApi, LeaseResult } from '../kube/lease.ts';
@@ -71,6 +71,9 @@ class RuntimePerformer implements Performer {
         return this.#attempt(effect, effect.address, () => this.#sockets.send(effect.ifindex, effect.frame));
       case 'capture.set':
         return this.#attempt(effect, effect.addresses[0], () => this.#sockets.listen(effect.ifindex, effect.addresses));
+      case 'heartbeat.send':
+      case 'member.register':
+        throw new InvariantError(`${effect.kind} while heartbeats are off`);
       case 'name.resolve':
         return this.#resolve(effect.name);
       case 'event.record':

@@ -4,6 +4,9 @@ import type { AgentRules } from '../agent/state.ts';
 import type { Config } from '../config/config.ts';
 import { HOLDFAST_ADDRESS_PROTOCOL } from '../protocol/netlink/constants.ts';
 
+/** A CAS on a healthy API takes milliseconds; an etcd that has lost its leader takes a second to find another. */
+const CLAIM_PATIENCE_MS = 250;
+
 export function rulesOfConfig(config: Config, incarnation: string): AgentRules {
   const { election, vip } = config;
   return {
@@ -17,6 +20,7 @@ export function rulesOfConfig(config: Config, incarnation: string): AgentRules {
       renewDeadlineMs: election.renewDeadlineMs,
       retryPeriodMs: election.retryPeriodMs,
       annotations: election.annotations,
+      claimPatienceMs: CLAIM_PATIENCE_MS,
     },
     vip: {
       lifetimeSeconds: vip.lifetimeSeconds,
@@ -31,6 +35,8 @@ export function rulesOfConfig(config: Config, incarnation: string): AgentRules {
     allowInterfaceNotUp: vip.allowInterfaceNotUp,
     loopbackGlobalScope: vip.loopbackGlobalScope,
     nameRefreshMs: vip.nameRefreshMs,
+    heartbeat: { isEnabled: false, intervalMs: 100, multiplier: 3, port: 6460, priority: 100, isPreempting: false },
+    apiHealth: { rise: 3, fall: 2 },
     addressProtocol: HOLDFAST_ADDRESS_PROTOCOL,
   };
 }

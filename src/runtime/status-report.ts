@@ -1,10 +1,12 @@
 /** The node's own account of itself: the agent's state and the kube room's health as a StatusReport, made on demand. */
 
 import { formatPrefix } from '../base/ip.ts';
-import type { MonotonicMs } from '../base/time.ts';
+import { after, type MonotonicMs } from '../base/time.ts';
 import { obstacle } from '../agent/eligibility.ts';
+import { assess, viewRules } from '../agent/peers.ts';
 import { vipLink, type AgentRules, type AgentState, type Move as AgentMove } from '../agent/state.ts';
-import { tenureEnd } from '../leader/election.ts';
+import { tenureBasis } from '../leader/tenure.ts';
+import { silentAfterMs } from '../leader/view.ts';
 import {
   STATUS_SCHEMA,
   type AddressStatus,
@@ -66,11 +68,16 @@ function roleOf(state: AgentState): Role {
 
 function tenureOf(rules: AgentRules, state: AgentState, now: MonotonicMs): TenureStatus {
   const election = state.election;
-  if (election.phase === 'leading') {
-    const leftMs = Math.max(0, Math.round(tenureEnd(rules.election, election) - now));
-    return { isHeld: leftMs > 0, leftMs, reason: `renewed ${seconds(now - election.renewedAt)} ago` };
+  if (election.phase !== 'leading') return { isHeld: false, leftMs: 0, reason: whyNot(rules, state) };
+  const assessment = assess(rules, state, now);
+  const basis = tenureBasis(rules.election, election, assessment, now);
+  if (basis === 'majority') {
+    const reason = `no API server takes writes, ${assessment.voterCount} voters, a majority is heard`;
+    return { isHeld: true, leftMs: Math.round(silentAfterMs(viewRules(rules))), reason };
   }
-  return { isHeld: false, leftMs: 0, reason: whyNot(rules, state) };
+  const end = after(election.renewedAt, rules.election.renewDeadlineMs);
+  const leftMs = Math.max(0, Math.round(end - now));
+  return { isHeld: leftMs > 0, leftMs, reason: `renewed ${seconds(now - election.renewedAt)} ago` };
 }
 
 function whyNot(rules: AgentRules, state: AgentState): string {

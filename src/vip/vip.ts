@@ -59,17 +59,24 @@ export interface VipState {
   readonly nextAt: MonotonicMs;
   /** When the kernel lifetime is renewed next. */
   readonly lifetimeAt: MonotonicMs;
+  /** When the kernel lifetime last put on ends: an address gone after that was not deleted by anybody. */
+  readonly validUntil: MonotonicMs;
   readonly rival: Rival | undefined;
 }
 
 /** What the owner of the decision says, anew at each step. */
 export interface VipWish {
-  /** 'undecided': an address found at start stays (its kernel lifetime bounds that) until the Lease says whose it is. */
-  readonly verdict: 'hold' | 'drop' | 'undecided';
+  /**
+   * 'suspect': not ours, but its holder may be gone: ask the wire over and over, so that a claim needn't begin with it.
+   * 'undecided': an address found at start stays (its kernel lifetime bounds that) until the Lease says whose it is.
+   */
+  readonly verdict: 'hold' | 'drop' | 'suspect' | 'undecided';
   /** Claim without waiting for the wire: the previous holder said that it has withdrawn. */
   readonly hasConsent: boolean;
   /** No kernel lifetime may reach beyond this moment. */
   readonly lifetimeLimit: MonotonicMs;
+  /** A successor is about to announce the address: answer on, but neither announce nor defend it any more. */
+  readonly isYielding: boolean;
 }
 
 export type VipEvent =
@@ -95,6 +102,8 @@ export type VipOutput =
   | { readonly kind: 'conflict'; readonly mac: Mac; readonly while: 'claiming' | 'holding' }
   | { readonly kind: 'yielded'; readonly mac: Mac }
   | { readonly kind: 'restored' }
+  /** The lifetime ended while the process stood still. */
+  | { readonly kind: 'lapsed' }
   | { readonly kind: 'silent'; readonly afterMs: number }
   | { readonly kind: 'up' }
   | { readonly kind: 'announced' }
@@ -113,6 +122,12 @@ export const DEFEND_INTERVAL_MS = 10_000;
 /** While a former holder's kernel lifetime may still run, look often; afterwards a stranger is looked at slowly. */
 const RIVAL_PATIENCE_MS = 5000;
 const RIVAL_PROBE_SLOW_MS = 1000;
+/**
+ * While the holder is suspected: three unanswered probes are 30 ms, which is what a client waits between the end of a dead
+ * holder's kernel lifetime and our claim. After RIVAL_PATIENCE_MS of it the wire is asked less often.
+ */
+const SUSPECT_PROBE_MS = 10;
+const SUSPECT_PROBE_SLOW_MS = 100;
 const RETRY_MS = 1000;
 /** No whole second of lifetime is left until the Lease is renewed, which is soon; not in step with it. */
 const LIFETIME_WAIT_MS = 50;
@@ -130,12 +145,19 @@ export function startVip(prefix: Prefix, now: MonotonicMs): VipState {
     lastDefendedAt: undefined,
     nextAt: NEVER,
     lifetimeAt: NEVER,
+    validUntil: NEVER,
     rival: undefined,
   };
 }
 
 export function vipAddress(state: VipState): Ip {
   return state.prefix.ip;
+}
+
+/** Whether the last probes, enough of them, went unanswered. */
+export function isWireSilent(rules: VipRules, state: VipState, now: MonotonicMs): boolean {
+  const answerable = state.probesSent - (now < state.nextAt ? 1 : 0);
+  return state.phase === 'probing' && answerable >= rules.probeCount;
 }
 
 /** Whether nothing of the address is left on this node that we know of. */
@@ -171,7 +193,7 @@ function hear(rules: VipRules, state: VipState, wish: VipWish, event: VipEvent, 
     case 'present':
       return hearKernel(state, wish, event.isPresent, now);
     case 'rival':
-      return hearRival(rules, state, event.mac, now);
+      return wish.isYielding ? { state, outputs: [] } : hearRival(rules, state, wish, event.mac, now);
     case 'failed':
       return { state: state.phase === 'claiming' ? { ...state, nextAt: after(now, RETRY_MS) } : state, outputs: [] };
     case 'clock-jumped':
@@ -199,16 +221,26 @@ function hearKernel(before: VipState, wish: VipWish, isPresent: boolean, now: Mo
     // Our last renewal may have put it back after what is reported here.
     return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'delete' }, { kind: 'down' }] };
   }
+  if (state.phase === 'holding' && now >= state.validUntil) return lapse(state, now);
   if (state.phase === 'holding') return { state: enter(state, 'claiming', now), outputs: [{ kind: 'restored' }] };
   return { state, outputs: [] };
 }
 
-function hearRival(rules: VipRules, before: VipState, mac: Mac, now: MonotonicMs): VipStep {
+/**
+ * The kernel's lifetime ran out under us: this process stood still for that long, and anybody may have taken the address
+ * since. It is claimed like any other, by asking the wire first.
+ */
+function lapse(state: VipState, now: MonotonicMs): VipStep {
+  return { state: enter(state, 'probing', now, { probesSent: 0, rival: undefined }), outputs: [{ kind: 'lapsed' }] };
+}
+
+function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, now: MonotonicMs): VipStep {
   const known = before.rival?.mac.text === mac.text ? before.rival : undefined;
   // Two strangers who take turns are one conflict: patience is not begun anew with each.
   const firstHeardAt = (before.phase === 'conflict' ? before.rival : known)?.firstHeardAt ?? now;
   const rival: Rival = { mac, firstHeardAt, lastHeardAt: now, isReported: known?.isReported ?? false };
   const state = { ...before, rival };
+  if (state.phase === 'probing' && wish.verdict === 'suspect') return { state: { ...state, probesSent: 0 }, outputs: [] };
   if (state.phase === 'probing') {
     return { state: enter(state, 'conflict', now, { probesSent: 0 }), outputs: [{ kind: 'waiting', mac }] };
   }
@@ -236,10 +268,17 @@ function defend(rules: VipRules, state: VipState, rival: Rival, now: MonotonicMs
 function turn(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
   if (wish.verdict === 'undecided') return { state, outputs: [] };
   if (wish.verdict === 'drop') return withdraw(state, now);
+  if (wish.verdict === 'suspect') return suspect(state, now);
   if (state.phase !== 'idle' && state.phase !== 'withdrawing') return { state, outputs: [] };
   const isSure = wish.hasConsent || state.isPresent || rules.probeCount === 0;
   const fresh = { probesSent: 0, burstSent: 0, rival: undefined, lastDefendedAt: undefined };
   return { state: enter(state, isSure ? 'claiming' : 'probing', now, fresh), outputs: [] };
+}
+
+function suspect(state: VipState, now: MonotonicMs): VipStep {
+  if (state.phase === 'probing') return { state, outputs: [] };
+  if (!isIdle(state)) return withdraw(state, now);
+  return { state: enter(state, 'probing', now, { probesSent: 0, rival: undefined }), outputs: [] };
 }
 
 function withdraw(state: VipState, now: MonotonicMs): VipStep {
@@ -275,6 +314,8 @@ function proceed(rules: VipRules, state: VipState, wish: VipWish, now: Monotonic
     case 'withdrawing':
       return { state, outputs: [] };
     case 'probing':
+      if (wish.verdict === 'suspect') return askOnSuspicion(state, now);
+      return now < state.nextAt && !isWireSilent(rules, state, now) ? { state, outputs: [] } : probe(rules, state, wish, now);
     case 'conflict':
       return now < state.nextAt ? { state, outputs: [] } : probe(rules, state, wish, now);
     case 'claiming':
@@ -282,6 +323,15 @@ function proceed(rules: VipRules, state: VipState, wish: VipWish, now: Monotonic
     case 'holding':
       return hold(rules, state, wish, now);
   }
+}
+
+function askOnSuspicion(state: VipState, now: MonotonicMs): VipStep {
+  if (now < state.nextAt) return { state, outputs: [] };
+  const intervalMs = now < after(state.since, RIVAL_PATIENCE_MS) ? SUSPECT_PROBE_MS : SUSPECT_PROBE_SLOW_MS;
+  return {
+    state: { ...state, probesSent: state.probesSent + 1, nextAt: after(now, intervalMs) },
+    outputs: [{ kind: 'probe' }],
+  };
 }
 
 function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
@@ -310,7 +360,12 @@ function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
 function claim(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
   const validSeconds = lifetimeSeconds(rules, wish, now);
   if (validSeconds === 0) return { state: { ...state, nextAt: after(now, LIFETIME_WAIT_MS) }, outputs: [] };
-  const added: VipState = { ...state, nextAt: after(now, RETRY_MS), lifetimeAt: after(now, renewalMs(validSeconds)) };
+  const added: VipState = {
+    ...state,
+    nextAt: after(now, RETRY_MS),
+    lifetimeAt: after(now, renewalMs(validSeconds)),
+    validUntil: after(now, validSeconds * 1000),
+  };
   const add: VipOutput = { kind: 'add', validSeconds };
   if (!state.isPresent) return { state: added, outputs: [add] };
   // Adopted: the kernel has it already and reports no change of presence.
@@ -319,14 +374,21 @@ function claim(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
 }
 
 function hold(rules: VipRules, before: VipState, wish: VipWish, now: MonotonicMs): VipStep {
+  if (now >= before.validUntil) {
+    const lapsed = lapse(before, now);
+    const probed = probe(rules, lapsed.state, wish, now);
+    return { state: probed.state, outputs: [...lapsed.outputs, ...probed.outputs] };
+  }
   const outputs: VipOutput[] = [];
   let state = before;
   if (now >= state.lifetimeAt) {
     const validSeconds = lifetimeSeconds(rules, wish, now);
     if (validSeconds > 0) outputs.push({ kind: 'add', validSeconds });
-    state = { ...state, lifetimeAt: after(now, renewalMs(validSeconds)) };
+    const validUntil = validSeconds > 0 ? after(now, validSeconds * 1000) : state.validUntil;
+    state = { ...state, lifetimeAt: after(now, renewalMs(validSeconds)), validUntil };
   }
   if (now < state.nextAt) return { state, outputs };
+  if (wish.isYielding) return { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs };
   const isFirst = state.burstSent === 0;
   const burstSent = state.burstSent + 1;
   const offset = BURST_OFFSETS_MS[burstSent - 1] ?? 0;

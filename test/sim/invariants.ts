@@ -137,7 +137,7 @@ export class Watchman {
       }
       this.look();
     }
-    if (effect.kind === 'lease.update' && effect.lease.holder === '') this.#release(node, hasConsent(effect.lease));
+    if (effect.kind === 'lease.update' && effect.lease.holder === '') this.#release(node, hasConsent(effect.lease, ''));
   }
 
   wrote(write: Write): void {
@@ -162,7 +162,7 @@ export class Watchman {
     if (after.transitions < this.#highestTransitions) this.#fail('transitions', `back to ${after.transitions}`);
     this.#highestTransitions = after.transitions;
     this.#leaseChangedAt = schedule.now;
-    if (isMove) this.#consentedTo = hasConsent(before) ? by : undefined;
+    if (isMove) this.#consentedTo = hasConsent(before, after.holder) ? by : undefined;
   }
 
   turned(node: SimNode): void {

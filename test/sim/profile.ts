@@ -37,7 +37,15 @@ export function rollProfile(dice: Dice): Profile {
     node: '',
     leaseNamespace: 'kube-system',
     leaseName: 'plndr-cp-lock',
-    election: { identity: '', incarnation: '', leaseDurationMs, renewDeadlineMs, retryPeriodMs, annotations: {} },
+    election: {
+      identity: '',
+      incarnation: '',
+      leaseDurationMs,
+      renewDeadlineMs,
+      retryPeriodMs,
+      annotations: {},
+      claimPatienceMs: 250,
+    },
     vip: {
       lifetimeSeconds: dice.pick([3, 3, 3, 2, 5]),
       probeCount: 3,
@@ -51,6 +59,8 @@ export function rollProfile(dice: Dice): Profile {
     allowInterfaceNotUp: false,
     loopbackGlobalScope: false,
     nameRefreshMs: 5000,
+    heartbeat: { isEnabled: false, intervalMs: 100, multiplier: 3, port: 6460, priority: 100, isPreempting: false },
+    apiHealth: { rise: 3, fall: 2 },
     addressProtocol: ADDRESS_PROTOCOL,
   };
   return {

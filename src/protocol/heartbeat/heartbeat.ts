@@ -1,33 +1,42 @@
 /**
  * The heartbeat datagram: what one candidate tells another over UDP, a few times a second. Ours alone, no standard; big
- * endian, at most DATAGRAM_MAX octets, one version octet first behind the magic.
+ * endian, at most DATAGRAM_MAX octets. Magic and the three version octets stand where they are in every version.
  *
  *      0  magic "HFhb"                        4      44  epoch of the voter set              4
- *      4  version                             1      48  bitmap of the voters heard          2
+ *      4  version of this datagram            1      48  bitmap of the voters heard          2
  *      5  lowest version its sender reads     1      50  supported voter's place, 255 none   1
- *      6  flags                               2      51  priority                            1
- *      8  cluster id                         16      52  term (leaseTransitions)             4
- *     24  incarnation                         8      56  key id                              4
- *     32  sequence                            4      60  length of the sender's name         1
- *     36  echo: incarnation digest            4      61  sender's name (printable ASCII) 1…200
- *     40  echo: sequence                      4       …  tag: HMAC-SHA-256 of all before    32
+ *      6  highest version its sender reads    1      51  priority                            1
+ *      7  flags                               1      52  term (leaseTransitions)             4
+ *      8  cluster id                         16      56  key id                              4
+ *     24  incarnation                         8      60  length of the sender's name         1
+ *     32  sequence                            4      61  sender's name (printable ASCII) 1…253
+ *     36  echo: incarnation, first octets     4       …  tag: HMAC-SHA-256 of all before    32
+ *     40  echo: sequence                      4
  *
- * The tag is made and checked by whoever has the key (kube room's Secret, system room's hash): here it is 32 octets. The
- * echo says which datagram of the receiver its sender heard last: only who hears us now can know it, so a recorded
- * datagram of an earlier run proves nothing.
+ * The tag is made and checked by whoever has the key: here it is 32 octets. The echo says which datagram of the receiver
+ * its sender heard last: only who hears us now can know it, so a recorded datagram of an earlier run proves nothing.
+ *
+ * Versions: to a peer not yet heard everybody speaks the lowest version it knows, afterwards the highest that both read
+ * (commonVersion). Of two ranges that overlap, one holds the lowest version of the other: so somebody is understood, and
+ * with the answer everybody is. Whatever needs a datagram's meaning to change needs a new version; unknown flags are
+ * ignored.
  */
 
 import { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import { malformed, ok, type Decoded } from '../../base/outcome.ts';
 
-export const HEARTBEAT_VERSION = 1;
+/** Versions that this code reads and writes. */
+export const HEARTBEAT_VERSIONS: VersionRange = { lowest: 1, highest: 1 };
+/** The largest datagram is 346 octets; no path that carries IPv6 fragments it (RFC 8200 §5). */
 export const DATAGRAM_MAX = 512;
 export const TAG_LENGTH = 32;
 export const CLUSTER_ID_LENGTH = 16;
 export const INCARNATION_LENGTH = 8;
 const MAGIC = 0x48466862;
+const VERSIONS_LENGTH = 7;
 const FIXED_LENGTH = 61;
-const NAME_MAX = 200;
+/** RFC 1123 §2.1 names and Kubernetes' subdomains have at most this many. */
+const NAME_MAX = 253;
 const NOBODY = 255;
 
 const FLAG_API_WORKING = 1 << 0;
@@ -35,10 +44,15 @@ const FLAG_ELIGIBLE = 1 << 1;
 const FLAG_DRAINING = 1 << 2;
 const FLAG_HOLDING = 1 << 3;
 
+export interface VersionRange {
+  readonly lowest: number;
+  readonly highest: number;
+}
+
 export interface HeartbeatDatagram {
   readonly version: number;
-  /** The lowest version that its sender still reads: talk down to it. */
-  readonly lowestVersion: number;
+  /** What its sender reads. */
+  readonly versions: VersionRange;
   readonly isApiWorking: boolean;
   readonly isEligible: boolean;
   readonly isDraining: boolean;
@@ -62,17 +76,33 @@ export interface HeartbeatDatagram {
   readonly sender: string;
 }
 
-export type HeartbeatReason = 'truncated' | 'oversized' | 'not-heartbeat' | 'future-version' | 'bad-name' | 'bad-length';
+export type HeartbeatReason =
+  | 'truncated'
+  | 'oversized'
+  | 'not-heartbeat'
+  /** Its sender no longer, or not yet, speaks a version that we read. */
+  | 'future-version'
+  | 'past-version'
+  | 'bad-version'
+  | 'bad-name'
+  | 'bad-length';
 
-/** Everything before the tag. @throws RangeError for a name that is empty or too long. */
+/** The highest version that both sides read; undefined when there is none. */
+export function commonVersion(own: VersionRange, theirs: VersionRange): number | undefined {
+  const highest = Math.min(own.highest, theirs.highest);
+  return highest >= Math.max(own.lowest, theirs.lowest) ? highest : undefined;
+}
+
+/** Everything before the tag. @throws RangeError for a name that is empty, too long, or not printable ASCII. */
 export function encodeHeartbeat(beat: HeartbeatDatagram): Uint8Array {
   const name = encodeName(beat.sender);
   if (name.length === 0 || name.length > NAME_MAX) throw new RangeError(`a sender's name has 1 to ${NAME_MAX} octets`);
   return new ByteWriter(FIXED_LENGTH + name.length)
     .u32(MAGIC)
     .u8(beat.version)
-    .u8(beat.lowestVersion)
-    .u16(flagsOf(beat))
+    .u8(beat.versions.lowest)
+    .u8(beat.versions.highest)
+    .u8(flagsOf(beat))
     .bytes(beat.clusterId)
     .bytes(beat.incarnation)
     .u32(beat.sequence)
@@ -89,18 +119,21 @@ export function encodeHeartbeat(beat: HeartbeatDatagram): Uint8Array {
     .finish();
 }
 
-/** Splits a datagram into what the tag covers, what it says, and the tag, which the caller has still to check. */
-export function decodeHeartbeat(
-  datagram: Uint8Array,
-): Decoded<{ readonly beat: HeartbeatDatagram; readonly covered: Uint8Array; readonly tag: Uint8Array }, HeartbeatReason> {
-  if (datagram.length > DATAGRAM_MAX) return malformed('oversized', DATAGRAM_MAX);
+export interface DecodedHeartbeat {
+  readonly beat: HeartbeatDatagram;
+  /** What the tag covers, and the tag, which the caller has still to check: views of the datagram. */
+  readonly covered: Uint8Array;
+  readonly tag: Uint8Array;
+}
+
+/** Reads a datagram of a version that HEARTBEAT_VERSIONS covers. Nothing in it is to be believed before the tag is checked. */
+export function decodeHeartbeat(datagram: Uint8Array): Decoded<DecodedHeartbeat, HeartbeatReason> {
+  const versions = decodeVersions(datagram);
+  if (!versions.ok) return versions;
+  const { version, theirs } = versions.value;
   if (datagram.length < FIXED_LENGTH + 1 + TAG_LENGTH) return malformed('truncated', datagram.length);
-  const reader = new ByteReader(datagram);
-  if (reader.u32() !== MAGIC) return malformed('not-heartbeat', 0);
-  const version = reader.u8();
-  const lowestVersion = reader.u8();
-  if (version === 0 || lowestVersion > HEARTBEAT_VERSION) return malformed('future-version', 4);
-  const flags = reader.u16();
+  const reader = new ByteReader(datagram, VERSIONS_LENGTH);
+  const flags = reader.u8();
   const clusterId = reader.bytes(CLUSTER_ID_LENGTH);
   const incarnation = reader.bytes(INCARNATION_LENGTH);
   const [sequence, echoIncarnation, echoSequence, epoch] = [reader.u32(), reader.u32(), reader.u32(), reader.u32()];
@@ -111,15 +144,15 @@ export function decodeHeartbeat(
   const keyId = reader.u32();
   const nameLength = reader.u8();
   const end = FIXED_LENGTH + nameLength;
-  // A later version may add fields behind the name, under the same tag; what we know stands where it stood.
-  const isTooShort = datagram.length < end + TAG_LENGTH;
-  const isTooLong = version === HEARTBEAT_VERSION && datagram.length > end + TAG_LENGTH;
-  if (nameLength === 0 || nameLength > NAME_MAX || isTooShort || isTooLong) return malformed('bad-length', 60);
+  const isCut = datagram.length < end + TAG_LENGTH;
+  const isLong = datagram.length > end + TAG_LENGTH;
+  if (nameLength === 0 || nameLength > NAME_MAX || isLong) return malformed('bad-length', FIXED_LENGTH - 1);
+  if (isCut) return malformed('truncated', datagram.length);
   const sender = decodeName(reader.bytes(nameLength));
   if (sender === undefined) return malformed('bad-name', FIXED_LENGTH);
   const beat: HeartbeatDatagram = {
     version,
-    lowestVersion,
+    versions: theirs,
     isApiWorking: (flags & FLAG_API_WORKING) !== 0,
     isEligible: (flags & FLAG_ELIGIBLE) !== 0,
     isDraining: (flags & FLAG_DRAINING) !== 0,
@@ -139,6 +172,22 @@ export function decodeHeartbeat(
   };
   const covered = datagram.subarray(0, datagram.length - TAG_LENGTH);
   return ok({ beat, covered, tag: datagram.subarray(datagram.length - TAG_LENGTH) });
+}
+
+/** The octets that no version may move: is it a heartbeat, and one that we read? */
+function decodeVersions(
+  datagram: Uint8Array,
+): Decoded<{ readonly version: number; readonly theirs: VersionRange }, HeartbeatReason> {
+  if (datagram.length > DATAGRAM_MAX) return malformed('oversized', DATAGRAM_MAX);
+  const reader = new ByteReader(datagram);
+  const magic = reader.u32();
+  const [version, lowest, highest] = [reader.u8(), reader.u8(), reader.u8()];
+  if (reader.isOverrun) return malformed('truncated', datagram.length);
+  if (magic !== MAGIC) return malformed('not-heartbeat', 0);
+  if (lowest === 0 || lowest > version || version > highest) return malformed('bad-version', 4);
+  if (version > HEARTBEAT_VERSIONS.highest) return malformed('future-version', 4);
+  if (version < HEARTBEAT_VERSIONS.lowest) return malformed('past-version', 4);
+  return ok({ version, theirs: { lowest, highest } });
 }
 
 function flagsOf(beat: HeartbeatDatagram): number {

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import type { AgentRules } from '../../../src/agent/state.ts';
 import { SHUTDOWN_DEADLINE_MS, WITHDRAW_PATIENCE_MS } from '../../../src/agent/step.ts';
 import { WITHDRAWN_ANNOTATION } from '../../../src/leader/lease-write.ts';
-import { tenureEnd } from '../../../src/leader/election.ts';
 import { gratuitousArpFrame } from '../../../src/protocol/arp/frames.ts';
 import { unsolicitedAdvertisementFrame } from '../../../src/protocol/ndp/frames.ts';
 import { ADDRESS_PROTOCOL, ETH0, ETH1, ipOf, link, LOOPBACK, macOf, prefixOf } from '../../sim/kernel.ts';
@@ -86,13 +85,16 @@ describe('a follower', () => {
     expect(script.log).toEqual([]);
   });
 
-  it('takes over when the Lease expires, probing first', () => {
+  it('takes over when the Lease expires, having asked the wire shortly before', () => {
     const script = new NodeScript();
     script.start();
     script.observe(0, record('b', '7'));
     script.serve(5400);
     expect(script.holds()).toBe(true);
-    expect(script.effects('frame.send').filter((effect) => effect.purpose === 'probe')).toHaveLength(3);
+    const sent = script.log.map(({ effect }) => effect);
+    const probes = sent.filter((effect) => effect.kind === 'frame.send' && effect.purpose === 'probe');
+    expect(probes.length).toBeGreaterThanOrEqual(3);
+    expect(sent.findIndex((effect) => effect.kind === 'lease.update')).toBeGreaterThan(sent.findIndex((effect) => effect === probes[2]));
     expect(script.state.moves).toMatchObject([{ cause: 'lease-expired', from: 'b', to: 'a' }]);
   });
 });
@@ -100,7 +102,7 @@ describe('a follower', () => {
 describe('losing tenure', () => {
   it('deletes the address in the step in which tenure ends, before any call to the API', () => {
     const script = new NodeScript().hold();
-    const end = tenureEnd(script.rules.election, script.state.election);
+    const end = (script.state.election.renewedAt + script.rules.election.renewDeadlineMs);
     script.until(end - 1);
     expect(script.holds()).toBe(true);
     const effects = script.until(end).map(({ effect }) => effect);

@@ -31,6 +31,8 @@ export const RULES: AgentRules = {
   allowInterfaceNotUp: false,
   loopbackGlobalScope: false,
   nameRefreshMs: 30_000,
+  heartbeat: { isEnabled: false, intervalMs: 100, multiplier: 3, port: 6460, priority: 100, isPreempting: false },
+  apiHealth: { rise: 2, fall: 3 },
   addressProtocol: ADDRESS_PROTOCOL,
 };
 

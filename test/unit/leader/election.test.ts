@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { isSettled, tenureEnd, type ElectionOutput } from '../../../src/leader/election.ts';
+import type { ElectionOutput } from '../../../src/leader/election-state.ts';
+import { isSettled } from '../../../src/leader/election.ts';
 import { INCARNATION_ANNOTATION, WITHDRAWN_ANNOTATION } from '../../../src/leader/lease-write.ts';
 import { ElectionScript, kinds, record } from './script.ts';
 
@@ -19,6 +20,11 @@ function followerOf(holder: string): ElectionScript {
   const script = eligible();
   script.observe(0, record(holder, '7'));
   return script;
+}
+
+/** When tenure ends by the Lease unless it is renewed. */
+function tenureEnd(script: ElectionScript): number {
+  return script.state.renewedAt + script.rules.renewDeadlineMs;
 }
 
 describe('acquiring', () => {
@@ -145,7 +151,7 @@ describe('what the watch says', () => {
 
   it('ends with its tenure when the deleted Lease cannot be read', () => {
     const script = new ElectionScript().lead();
-    const end = tenureEnd(script.rules, script.state);
+    const end = tenureEnd(script);
     script.observe(50, undefined);
     script.fail(1000, 'timeout');
     while (script.now < end) {
@@ -239,12 +245,12 @@ describe('tenure', () => {
     script.until(1100);
     const sentAt = script.state.pending?.sentAt ?? Number.NaN;
     script.accept(sentAt + 900);
-    expect(tenureEnd(script.rules, script.state)).toBe(sentAt + 3000);
+    expect(tenureEnd(script)).toBe(sentAt + 3000);
   });
 
   it('ends after the renew deadline without a good renewal', () => {
     const script = new ElectionScript().lead();
-    const end = tenureEnd(script.rules, script.state);
+    const end = tenureEnd(script);
     const told = script.until(60_000).filter(({ output }) => output.kind === 'lost');
     expect(told).toEqual([{ at: end, output: { kind: 'lost', cause: 'tenure-ended', holder: 'a' } }]);
   });
@@ -252,8 +258,8 @@ describe('tenure', () => {
   it('ends before anything else is looked at when an event comes too late (a frozen process)', () => {
     const script = new ElectionScript().lead();
     script.until(1100);
-    const late = tenureEnd(script.rules, script.state) + 7000;
-    script.until(tenureEnd(script.rules, script.state) - 1);
+    const late = tenureEnd(script) + 7000;
+    script.until(tenureEnd(script) - 1);
     // The loop was stuck: no tick at the deadline, the answer is the first event.
     const outputs = jump(script, late);
     expect(kinds(outputs)[0]).toBe('lost');
@@ -262,7 +268,7 @@ describe('tenure', () => {
 
   it('goes on trying to get its own Lease back', () => {
     const script = new ElectionScript().lead();
-    const end = tenureEnd(script.rules, script.state);
+    const end = tenureEnd(script);
     script.until(1100);
     script.fail(end + 100, 'timeout');
     expect(script.until(end + 600)).toMatchObject([{ output: { kind: 'lease.update', lease: { holder: 'a' } } }]);
@@ -274,7 +280,7 @@ describe('tenure', () => {
     script.until(1000);
     script.fail(1100, 'server-error');
     script.until(2900);
-    const end = tenureEnd(script.rules, script.state);
+    const end = tenureEnd(script);
     const sentAt = script.state.pending?.sentAt ?? Number.NaN;
     script.until(end);
     expect(script.state.phase).toBe('following');
@@ -298,11 +304,11 @@ describe('tenure', () => {
 
   it('is shortened by a smaller jump, and by each of several', () => {
     const script = new ElectionScript().lead();
-    const end = tenureEnd(script.rules, script.state);
+    const end = tenureEnd(script);
     expect(script.at(100, { kind: 'clock.jumped', byMs: 1000 })).not.toContainEqual(
       expect.objectContaining({ kind: 'lost' }),
     );
-    expect(tenureEnd(script.rules, script.state)).toBe(end - 1000);
+    expect(tenureEnd(script)).toBe(end - 1000);
     const outputs = script.at(200, { kind: 'clock.jumped', byMs: 1900 });
     expect(outputs).toContainEqual({ kind: 'lost', cause: 'clock-jumped', holder: 'a' });
   });
@@ -313,14 +319,14 @@ describe('tenure', () => {
     const sentAt = script.state.pending?.sentAt ?? Number.NaN;
     script.at(1100, { kind: 'clock.jumped', byMs: 500 });
     script.accept(1110);
-    expect(tenureEnd(script.rules, script.state)).toBe(sentAt - 500 + 3000);
+    expect(tenureEnd(script)).toBe(sentAt - 500 + 3000);
   });
 
   it('says in its deadline when it ends, even while a call is under way', () => {
     const script = new ElectionScript().lead();
     script.until(1100);
     expect(script.state.pending).toBeDefined();
-    expect(script.deadline).toBe(tenureEnd(script.rules, script.state));
+    expect(script.deadline).toBe(tenureEnd(script));
   });
 });
 

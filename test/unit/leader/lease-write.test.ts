@@ -54,18 +54,18 @@ describe('hasConsent', () => {
   const released = leaseToRelease(RULES, record('a', '7'), true);
 
   it('is the word of the last holder in a free Lease', () => {
-    expect(hasConsent(released)).toBe(true);
-    expect(hasConsent({ ...released, holder: 'b' })).toBe(false);
-    expect(hasConsent(undefined)).toBe(false);
+    expect(hasConsent(released, 'c')).toBe(true);
+    expect(hasConsent({ ...released, holder: 'b' }, 'c')).toBe(false);
+    expect(hasConsent(undefined, 'c')).toBe(false);
   });
 
   it('is not given by a release without a confirmed withdrawal, an older word included', () => {
     const known = record('a', '9', { annotations: released.annotations });
-    expect(hasConsent(leaseToRelease(RULES, known, false))).toBe(false);
+    expect(hasConsent(leaseToRelease(RULES, known, false), 'c')).toBe(false);
   });
 
   it('does not outlive the next holder, who may keep annotations he does not know (client-go)', () => {
-    expect(hasConsent({ ...released, transitions: released.transitions + 1 })).toBe(false);
+    expect(hasConsent({ ...released, transitions: released.transitions + 1 }, 'c')).toBe(false);
   });
 });
 

@@ -6,15 +6,9 @@
 import { expect } from 'vitest';
 import { seed } from '../../../src/base/random.ts';
 import { monotonic } from '../../../src/base/time.ts';
-import {
-  electionDeadline,
-  startElection,
-  stepElection,
-  type ElectionEvent,
-  type ElectionOutput,
-  type ElectionRules,
-  type ElectionState,
-} from '../../../src/leader/election.ts';
+import { startElection, type ElectionEvent, type ElectionOutput, type ElectionRules, type ElectionState } from '../../../src/leader/election-state.ts';
+import { electionDeadline, stepElection } from '../../../src/leader/election.ts';
+import { ALONE, type Assessment } from '../../../src/leader/tenure.ts';
 import type { LeaseRecord } from '../../../src/leader/lease-record.ts';
 import { INCARNATION_ANNOTATION } from '../../../src/leader/lease-write.ts';
 
@@ -26,6 +20,7 @@ export const RULES: ElectionRules = {
   renewDeadlineMs: 3000,
   retryPeriodMs: 1000,
   annotations: {},
+  claimPatienceMs: 250,
 };
 
 export interface Timed {
@@ -51,6 +46,8 @@ export class ElectionScript {
   state: ElectionState;
   readonly rules: ElectionRules;
   readonly log: Timed[] = [];
+  /** What the others and the wire say; changed by tests between events. */
+  assessment: Assessment = ALONE;
   #now = 0;
   #version = 100;
 
@@ -60,7 +57,7 @@ export class ElectionScript {
   }
 
   get deadline(): number {
-    return electionDeadline(this.rules, this.state);
+    return electionDeadline(this.rules, this.state, this.assessment, monotonic(this.#now));
   }
 
   get now(): number {
@@ -106,6 +103,25 @@ export class ElectionScript {
     return this.#step({ kind: 'lease.failed', attempt: this.sent().attempt, failure, message: failure });
   }
 
+  /** From `at` on the others say this; answers what follows at once. */
+  assess(at: number, assessment: Assessment): readonly ElectionOutput[] {
+    this.until(at);
+    this.assessment = assessment;
+    return this.#step({ kind: 'tick' });
+  }
+
+  /** Answers every call with `failure`, 5 ms after it was sent, until `until`. */
+  failForever(failure: Extract<ElectionEvent, { kind: 'lease.failed' }>['failure'], until: number): void {
+    while (this.#now < until) {
+      if (this.state.pending !== undefined) this.fail(Math.min(until, this.#now + 5), failure);
+      else this.until(Math.min(until, Math.max(this.#now + 1, this.deadline)));
+    }
+  }
+
+  read(at: number, lease: LeaseRecord | undefined): readonly ElectionOutput[] {
+    return this.observe(at, lease, 'read');
+  }
+
   /** The latest call that was sent. */
   sent(): Extract<ElectionOutput, { attempt: number }> {
     for (const { output } of this.log.toReversed()) if ('attempt' in output) return output;
@@ -123,7 +139,7 @@ export class ElectionScript {
   }
 
   #step(event: ElectionEvent): readonly ElectionOutput[] {
-    const stepped = stepElection(this.rules, this.state, event, monotonic(this.#now));
+    const stepped = stepElection(this.rules, this.state, this.assessment, event, monotonic(this.#now));
     this.state = stepped.state;
     expect(this.deadline, 'a deadline in the past would make the loop spin').toBeGreaterThan(this.#now);
     this.log.push(...stepped.outputs.map((output) => ({ at: this.#now, output })));

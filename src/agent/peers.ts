@@ -1,0 +1,299 @@
+/**
+ * The other candidates as this node lives with them: takes their heartbeats and sends its own, registers itself, follows
+ * and (while leading) writes the voter set, and sums all of that up for the election as an Assessment.
+ */
+
+import type { MonotonicMs } from '../base/time.ts';
+import { after, earliest, NEVER } from '../base/time.ts';
+import { isApiAway, type Assessment, ALONE } from '../leader/tenure.ts';
+import { readVoters, VOTERS_ANNOTATION, wantedVoters, writeVoters, type Member } from '../leader/voters.ts';
+import {
+  ageView,
+  changeVoters,
+  hasSupport,
+  hearHeartbeat,
+  hearsBitmap,
+  hearsMajority,
+  isApiWorkingElsewhere,
+  isHeldElsewhere,
+  isMissedByMajority,
+  isMissing,
+  isOverdue,
+  replacedBy,
+  succession,
+  viewDeadline,
+  type Heartbeat,
+  type ViewRules,
+} from '../leader/view.ts';
+import { isWireSilent } from '../vip/vip.ts';
+import type { Effect } from './effect.ts';
+import type { AgentEvent } from './event.ts';
+import { isEligible } from './eligibility.ts';
+import { isOurs } from './kernel-view.ts';
+import { vipLink, type AgentRules, type AgentState, type PeersState } from './state.ts';
+
+type Beat = Extract<Effect, { kind: 'heartbeat.send' }>['beat'];
+
+/** A change worth telling at once is told at once, but not more often than this. */
+const BEAT_SPACING_MS = 10;
+/** A registration that failed, or a test write while the Lease is stale, is repeated after this. */
+const REGISTER_RETRY_MS = 1000;
+/** How long a write that succeeded says that the API takes writes. */
+const WRITE_PROOF_MS = 3000;
+
+export function viewRules(rules: AgentRules): ViewRules {
+  return { self: rules.node, intervalMs: rules.heartbeat.intervalMs, multiplier: rules.heartbeat.multiplier };
+}
+
+/** Takes in what others said. */
+export function hearPeers(rules: AgentRules, state: AgentState, event: AgentEvent, now: MonotonicMs): AgentState {
+  const peers = state.peers;
+  switch (event.kind) {
+    case 'heartbeat.received': {
+      const heard = hearHeartbeat(viewRules(rules), peers.view, event.heartbeat, now);
+      if (heard.verdict !== 'taken') return state;
+      const lastSeenAt = new Map(peers.lastSeenAt).set(event.heartbeat.sender, now);
+      return withPeers(state, { view: heard.view, lastSeenAt });
+    }
+    case 'members.observed': {
+      const lastSeenAt = new Map(peers.lastSeenAt);
+      for (const member of event.members) if (!lastSeenAt.has(member.name)) lastSeenAt.set(member.name, now);
+      return withPeers(state, { members: event.members, lastSeenAt });
+    }
+    case 'member.registered':
+      return withPeers(state, {
+        writeProvedAt: event.isOk ? now : undefined,
+        registered: event.isOk ? peers.registering : '',
+        registering: '',
+        registerAt: after(now, REGISTER_RETRY_MS),
+      });
+    case 'clock.jumped':
+      return withPeers(state, { view: ageView(peers.view, event.byMs) });
+    default:
+      return state;
+  }
+}
+
+/** Follows the voter set that the newest Lease known carries. */
+export function followVoters(state: AgentState, now: MonotonicMs): AgentState {
+  const lease = state.election.observed?.lease;
+  const text = lease?.annotations[VOTERS_ANNOTATION];
+  if (text === undefined || text === state.peers.votersText) return state;
+  const set = readVoters(lease);
+  const view = set === undefined ? state.peers.view : changeVoters(state.peers.view, set, now);
+  return withPeers(state, { votersText: text, view });
+}
+
+/** The voter set to write with the next renewal, as an annotation; nothing unless we lead by the Lease. */
+export function votersToWrite(rules: AgentRules, state: AgentState, now: MonotonicMs): Readonly<Record<string, string>> {
+  const { election, peers } = state;
+  const isDue = election.phase === 'leading' && election.provisionalSince === undefined && election.pending === undefined;
+  if (!rules.heartbeat.isEnabled || !isDue || now < election.nextAttemptAt) return {};
+  const self = selfAsMember(rules, state);
+  if (self === undefined) return {};
+  const wanted = wantedVoters({
+    self,
+    present: peers.view.set,
+    members: peers.members,
+    lastSeenAt: peers.lastSeenAt,
+    now,
+  });
+  return { [VOTERS_ANNOTATION]: writeVoters(wanted) };
+}
+
+/** Everything the election wants to know of the others, the wire and this node's own reach, at this moment. */
+export function assess(rules: AgentRules, state: AgentState, now: MonotonicMs): Assessment {
+  const vips = [...state.vips.values()];
+  const isSilent = vips.length > 0 && vips.every((vip) => isWireSilent(rules.vip, vip, now));
+  const { view } = state.peers;
+  const voters = view.set?.voters ?? [];
+  if (!rules.heartbeat.isEnabled || !voters.some((voter) => voter.name === rules.node)) {
+    return { ...ALONE, isWireSilent: isSilent };
+  }
+  const own = viewRules(rules);
+  const holder = state.election.observed?.lease?.holder ?? '';
+  return {
+    voterCount: voters.length,
+    hearsMajority: hearsMajority(own, view, now),
+    isHeldElsewhere: isHeldElsewhere(own, view, now),
+    isHolderMissed: isMissedByMajority(own, view, holder, now),
+    isNext: nextInLine(rules, state, now)[0] === rules.node,
+    hasSupport: hasSupport(own, view, now),
+    isApiElsewhere: isApiWorkingElsewhere(own, view, now),
+    replacedBy: state.election.phase === 'leading' ? replacedBy(own, view, ownTerm(state), now) : undefined,
+    isWireSilent: isSilent,
+  };
+}
+
+/** The order of succession as this node sees it, itself included where it could serve. */
+export function nextInLine(rules: AgentRules, state: AgentState, now: MonotonicMs): readonly string[] {
+  const self = {
+    isEligible: isEligible(rules, state),
+    isDraining: isDraining(state),
+    isApiWorking: isApiWorking(rules, state, now),
+    priority: rules.heartbeat.priority,
+  };
+  return succession(viewRules(rules), state.peers.view, self, now);
+}
+
+export function isDraining(state: AgentState): boolean {
+  return state.peers.isDrainedByOperator || state.peers.isDrainedByNode;
+}
+
+/** Whether the holder named by the Lease may be gone, so that the wire is worth asking before it is sure. */
+export function isSuspect(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {
+  const { election, peers } = state;
+  const lease = election.observed?.lease;
+  if (election.phase !== 'following' || lease === undefined || lease.holder === '' || lease.holder === rules.node) {
+    return false;
+  }
+  if (!isEligible(rules, state)) return false;
+  const isVoter = peers.view.set?.voters.some((voter) => voter.name === lease.holder) === true;
+  const isMember = peers.view.set?.voters.some((voter) => voter.name === rules.node) === true;
+  if (rules.heartbeat.isEnabled && isVoter && isMember) {
+    return isOverdue(viewRules(rules), peers.view, lease.holder, now);
+  }
+  return now >= suspectLeaseAt(rules, state);
+}
+
+/** Without heartbeats: shortly before the Lease expires, by the time that probing takes. */
+function suspectLeaseAt(rules: AgentRules, state: AgentState): MonotonicMs {
+  const observed = state.election.observed;
+  const lease = observed?.lease;
+  if (observed === undefined || lease === undefined || lease.holder === '') return NEVER;
+  return after(observed.at, Math.max(0, lease.durationMs - (rules.vip.probeCount + 1) * rules.vip.probeIntervalMs));
+}
+
+/** Whether, as far as this node can tell, the API takes writes. */
+export function isApiWorking(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {
+  const { election, peers } = state;
+  if (state.apiHealth.isHealthy === false) return false;
+  if (election.phase === 'leading') return election.provisionalSince === undefined && !isApiAway(election);
+  const observed = election.observed;
+  if (observed === undefined) return false;
+  const isProved = peers.writeProvedAt !== undefined && now < after(peers.writeProvedAt, WRITE_PROOF_MS);
+  return isProved || (!isApiAway(election) && !isLeaseStale(rules, state, now));
+}
+
+/** The Lease has a holder that hasn't renewed it for as long as it should take at most. */
+function isLeaseStale(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {
+  const observed = state.election.observed;
+  if (observed?.lease === undefined || observed.lease.holder === '') return false;
+  return now >= after(observed.at, rules.election.renewDeadlineMs);
+}
+
+/** Registers this node when its addresses changed, and as a test write while the Lease of a holder we hear is stale. */
+export function registerEffects(
+  rules: AgentRules,
+  state: AgentState,
+  now: MonotonicMs,
+): { readonly state: AgentState; readonly effects: readonly Effect[] } {
+  const { peers } = state;
+  if (!rules.heartbeat.isEnabled || peers.registering !== '' || now < peers.registerAt) return { state, effects: [] };
+  const member = selfAsMember(rules, state);
+  if (member === undefined || state.lifecycle !== 'running') return { state, effects: [] };
+  const text = JSON.stringify(member);
+  const isTest = state.election.phase === 'following' && isLeaseStale(rules, state, now);
+  if (text === peers.registered && !isTest) return { state, effects: [] };
+  return { state: withPeers(state, { registering: text }), effects: [{ kind: 'member.register', member }] };
+}
+
+/** This node as others should reach it: its ordinary addresses on the interface of the VIPs, one per family. */
+function selfAsMember(rules: AgentRules, state: AgentState): Member | undefined {
+  const link = vipLink(state);
+  if (link === undefined || state.kernel === undefined) return undefined;
+  const usable = [...state.kernel.addresses.values()].filter((found) => {
+    const vip = state.vips.get(found.prefix.ip.text);
+    return found.ifindex === link.index && found.scope === 0 && found.preferredSeconds > 0 && !(vip !== undefined && isOurs(rules, vip, found));
+  });
+  const addresses = (['ipv4', 'ipv6'] as const).flatMap(
+    (family) => usable.find((found) => found.prefix.ip.family === family)?.prefix.ip.text ?? [],
+  );
+  if (addresses.length === 0) return undefined;
+  return { name: rules.node, addresses, port: rules.heartbeat.port, isLeaving: isDraining(state) };
+}
+
+/** Our heartbeat to every other voter, when it is due or when something the others decide by has changed. */
+export function heartbeatEffects(
+  rules: AgentRules,
+  state: AgentState,
+  now: MonotonicMs,
+): { readonly state: AgentState; readonly effects: readonly Effect[] } {
+  const { peers } = state;
+  const voters = peers.view.set?.voters ?? [];
+  const others = voters.filter((voter) => voter.name !== rules.node);
+  if (!rules.heartbeat.isEnabled || others.length === 0 || others.length === voters.length) return { state, effects: [] };
+  const beat = ownBeat(rules, state, now);
+  const isNews = peers.lastBeat === undefined || isDifferent(beat, peers.lastBeat);
+  const isDue = now >= peers.nextBeatAt || (isNews && now >= after(peers.lastBeatAt, BEAT_SPACING_MS));
+  if (!isDue) return { state, effects: [] };
+  const sent = { lastBeat: beat, lastBeatAt: now, nextBeatAt: after(now, rules.heartbeat.intervalMs) };
+  return { state: withPeers(state, sent), effects: [{ kind: 'heartbeat.send', to: others, beat }] };
+}
+
+function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {
+  const own = viewRules(rules);
+  const { view } = state.peers;
+  const holder = state.election.observed?.lease?.holder ?? '';
+  const isGone = holder !== '' && isMissing(own, view, holder, now);
+  const next = isGone ? nextInLine(rules, state, now)[0] : undefined;
+  const place = view.set?.voters.findIndex((voter) => voter.name === next) ?? -1;
+  return {
+    epoch: view.set?.epoch ?? 0,
+    hears: hearsBitmap(own, view, now),
+    supports: place < 0 ? undefined : place,
+    term: ownTerm(state),
+    isApiWorking: isApiWorking(rules, state, now),
+    isEligible: isEligible(rules, state),
+    isDraining: isDraining(state),
+    isHolding: state.election.phase === 'leading' && [...state.vips.values()].some((vip) => vip.phase === 'holding'),
+    priority: rules.heartbeat.priority,
+  };
+}
+
+function isDifferent(a: Beat, b: Beat): boolean {
+  return (
+    a.hears !== b.hears ||
+    a.supports !== b.supports ||
+    a.isHolding !== b.isHolding ||
+    a.isApiWorking !== b.isApiWorking ||
+    a.isEligible !== b.isEligible ||
+    a.isDraining !== b.isDraining ||
+    a.epoch !== b.epoch
+  );
+}
+
+/** The term we act under: the Lease's, or the one our provisional claim will have once it is written. */
+function ownTerm(state: AgentState): number {
+  const transitions = state.election.observed?.lease?.transitions ?? 0;
+  return transitions + (state.election.provisionalSince === undefined ? 0 : 1);
+}
+
+export function peersDeadline(rules: AgentRules, state: AgentState, now: MonotonicMs): MonotonicMs {
+  if (!rules.heartbeat.isEnabled) return later(suspectLeaseAt(rules, state), now);
+  const { peers, election } = state;
+  const hasPeers = (peers.view.set?.voters.length ?? 0) > 1;
+  const stale = election.observed === undefined ? NEVER : after(election.observed.at, rules.election.renewDeadlineMs);
+  const proof = peers.writeProvedAt === undefined ? NEVER : after(peers.writeProvedAt, WRITE_PROOF_MS);
+  const news = after(peers.lastBeatAt, BEAT_SPACING_MS);
+  return earliest(
+    viewDeadline(viewRules(rules), peers.view, now),
+    hasPeers ? later(peers.nextBeatAt, now) : NEVER,
+    hasPeers ? later(news, now) : NEVER,
+    later(stale, now),
+    later(proof, now),
+    peers.registering === '' ? later(peers.registerAt, now) : NEVER,
+    later(suspectLeaseAt(rules, state), now),
+  );
+}
+
+/** A moment already past has been acted on: only what lies ahead needs a tick. */
+function later(at: MonotonicMs, now: MonotonicMs): MonotonicMs {
+  return at > now ? at : NEVER;
+}
+
+export function withPeers(state: AgentState, change: Partial<PeersState>): AgentState {
+  return { ...state, peers: { ...state.peers, ...change } };
+}
+
+export type { Heartbeat };

@@ -1,0 +1,53 @@
+/**
+ * What is wrong with this node right now, each with what to type next: told once when it appears, and once when it is gone.
+ */
+
+import { ERRORS, fillRemedy, type ErrorCode } from '../base/errors.ts';
+import type { Effect } from './effect.ts';
+import { obstacle } from './eligibility.ts';
+import { logEffect, type Told } from './note.ts';
+import type { AgentRules, AgentState, Problem } from './state.ts';
+
+/** Compares the node's problems with those already told. */
+export function reportProblems(rules: AgentRules, state: AgentState): Told {
+  const problems = currentProblems(rules, state);
+  const effects: Effect[] = [];
+  for (const [key, problem] of problems) {
+    if (!state.problems.has(key)) effects.push(logEffect('error', problem.message, { code: problem.code, remedy: problem.remedy }));
+  }
+  for (const [key, problem] of state.problems) {
+    if (!problems.has(key)) effects.push(logEffect('info', 'problem is gone', { code: problem.code, was: problem.message }));
+  }
+  return effects.length === 0 ? { state, effects } : { state: { ...state, problems }, effects };
+}
+
+function currentProblems(rules: AgentRules, state: AgentState): ReadonlyMap<string, Problem> {
+  const problems = new Map<string, Problem>();
+  const blocked = obstacle(rules, state);
+  if (blocked?.code !== undefined) {
+    problems.set(blocked.code, problem(blocked.code, blocked.message, blocked.context));
+  }
+  for (const [name, resolved] of state.names) {
+    if (resolved.failure === undefined) continue;
+    problems.set(`NAME_UNRESOLVED ${name}`, problem('NAME_UNRESOLVED', `${name}: ${resolved.failure}`, { name }));
+  }
+  for (const [address, vip] of state.vips) {
+    if (vip.phase !== 'conflict' || vip.rival?.isReported !== true) continue;
+    const mac = vip.rival.mac.text;
+    problems.set(`ADDRESS_CONFLICT ${address}`, problem('ADDRESS_CONFLICT', `${mac} answers for ${address}`, { address, mac }));
+  }
+  const failure = state.election.lastFailure;
+  if (failure?.failure === 'forbidden' || failure?.failure === 'unauthorized') {
+    const code = failure.failure === 'forbidden' ? 'API_FORBIDDEN' : 'API_UNAUTHORIZED';
+    const context = { verb: 'update', resource: 'leases', namespace: rules.leaseNamespace, path: 'the kubeconfig' };
+    problems.set(code, problem(code, failure.message, context));
+  }
+  if (state.election.impostorChanges > 0) {
+    problems.set('DUPLICATE_IDENTITY', problem('DUPLICATE_IDENTITY', `another process is ${rules.node} too`, {}));
+  }
+  return problems;
+}
+
+function problem(code: ErrorCode, message: string, context: Readonly<Record<string, string>>): Problem {
+  return { code, message, remedy: fillRemedy(ERRORS[code].remedy, context) };
+}

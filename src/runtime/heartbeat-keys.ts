@@ -1,0 +1,83 @@
+/**
+ * The keys of the heartbeats, and how they change without a heartbeat being missed: a key that is new here is accepted at
+ * once, but sent with only after everybody else has had the time to see it too; one that is gone is accepted a while on.
+ */
+
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+
+/** From seeing a new key to sending with it: watches deliver in milliseconds, and find lost changes within seconds. */
+export const SWITCH_AFTER_MS = 10_000;
+/** From a key's removal to refusing it: others may have seen its successor as much later, and switch later still. */
+export const RETIRE_AFTER_MS = 30_000;
+/** Keys accepted at once; the oldest go first. */
+const KEYS_MAX = 8;
+
+export interface HeartbeatKey {
+  /** First four octets of the key's SHA-256. */
+  readonly id: number;
+  readonly octets: Uint8Array;
+}
+
+interface KnownKey extends HeartbeatKey {
+  readonly seenAt: number;
+  readonly goneAt: number | undefined;
+}
+
+export class KeyRing {
+  readonly #now: () => number;
+  #keys: readonly KnownKey[] = [];
+  /** Newest first, as last offered. */
+  #offered: readonly number[] = [];
+  #sendingId: number | undefined;
+
+  /** `now` is a monotonic clock in ms. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** The keys that hold now, the newest first. An empty offer changes nothing: without a key there is nothing to say. */
+  offer(secrets: readonly Uint8Array[]): void {
+    if (secrets.length === 0) return;
+    const now = this.#now();
+    const offered = secrets.slice(0, KEYS_MAX).map((octets) => ({ id: keyId(octets), octets }));
+    const ids = offered.map((key) => key.id);
+    const before = new Map(this.#keys.map((key) => [key.id, key]));
+    const kept = offered.map((key) => ({ ...key, seenAt: before.get(key.id)?.seenAt ?? now, goneAt: undefined }));
+    const gone = this.#keys.flatMap((key) => (ids.includes(key.id) ? [] : [{ ...key, goneAt: key.goneAt ?? now }]));
+    // Without a key so far, the second newest is what everybody else still sends with, if a change is under way.
+    this.#sendingId ??= ids[1] ?? ids[0];
+    this.#keys = [...kept, ...gone].slice(0, KEYS_MAX);
+    this.#offered = ids;
+  }
+
+  /** The key to send with; undefined before the first offer. */
+  get sending(): HeartbeatKey | undefined {
+    const now = this.#now();
+    const newest = this.#keys.find((key) => key.id === this.#offered[0]);
+    const isDue = newest !== undefined && now >= newest.seenAt + SWITCH_AFTER_MS;
+    if (isDue) this.#sendingId = newest.id;
+    return this.#keys.find((key) => key.id === this.#sendingId) ?? newest;
+  }
+
+  /** The key of this id, while it is accepted. */
+  find(id: number): HeartbeatKey | undefined {
+    const key = this.#keys.find((one) => one.id === id);
+    const isExpired = key?.goneAt !== undefined && this.#now() >= key.goneAt + RETIRE_AFTER_MS;
+    return isExpired ? undefined : key;
+  }
+}
+
+/** HMAC-SHA-256 (RFC 2104) over `covered`. */
+export function tagOf(key: HeartbeatKey, covered: Uint8Array): Uint8Array {
+  return createHmac('sha256', key.octets).update(covered).digest();
+}
+
+/** Compares in constant time. */
+export function isTagOf(key: HeartbeatKey, covered: Uint8Array, tag: Uint8Array): boolean {
+  const expected = tagOf(key, covered);
+  return expected.length === tag.length && timingSafeEqual(expected, tag);
+}
+
+function keyId(octets: Uint8Array): number {
+  return createHash('sha256').update(octets).digest().readUInt32BE(0);
+}

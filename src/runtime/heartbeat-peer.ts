@@ -1,0 +1,152 @@
+/**
+ * What is remembered of one sender of heartbeats, and whether a datagram of it, whose tag is right, says anything of now.
+ *
+ *     unknown incarnation ──echoes one of our last datagrams──▶ proven ──another one is proven──▶ retired
+ *
+ * A recorded datagram has a right tag too. Within an incarnation sequences grow, so it is known by its number; of another
+ * incarnation it can't echo what we have just sent. Until a sender has heard us it is unproven: our next heartbeat echoes
+ * it, its next one echoes ours. What a retired one sent could prove itself once more only while its echoes are recent.
+ */
+
+import type { Family } from '../base/ip.ts';
+import { viewOf } from '../base/bytes.ts';
+import type { HeartbeatDatagram, VersionRange } from '../protocol/heartbeat/heartbeat.ts';
+
+/** Own datagrams back that an echo counts as a proof: five seconds at the default interval. */
+export const ECHO_WINDOW = 50;
+/** Numbers back from the highest within which a datagram may be late (another path, another family). */
+const SEQUENCE_WINDOW = 64;
+/** Unproven incarnations kept at once; of a node that restarts there is one, the others are replays. */
+const CANDIDATES_MAX = 4;
+const RETIRED_MAX = 32;
+
+export type Verdict =
+  | 'fresh'
+  /** The same heartbeat over the other family, or one overtaken by a later: says nothing new. */
+  | 'duplicate'
+  | 'replayed'
+  | 'unproven';
+
+/** What an echo must name: the first four octets of our incarnation, and the number of our last datagram. */
+export interface OwnEcho {
+  readonly incarnation: number;
+  readonly sequence: number;
+}
+
+interface Track {
+  readonly incarnation: string;
+  readonly echo: number;
+  versions: VersionRange;
+  sequence: number;
+  heardAt: number;
+  unprovenCount: number;
+  /** Numbers seen, per family the datagrams came over: the place of n is n modulo the window. */
+  readonly seen: Readonly<Record<Family, Uint32Array>>;
+}
+
+export class HeartbeatPeer {
+  #proven: Track | undefined;
+  #candidates: readonly Track[] = [];
+  /** With the number of our last datagram at the time. */
+  #retired: readonly { readonly incarnation: string; readonly ownSequence: number }[] = [];
+  #turn = 0;
+
+  /** Judges a datagram. `now` is a monotonic clock in ms. */
+  take(beat: HeartbeatDatagram, family: Family, own: OwnEcho, now: number): Verdict {
+    const incarnation = incarnationText(beat.incarnation);
+    this.#retired = this.#retired.filter((one) => own.sequence - one.ownSequence <= ECHO_WINDOW);
+    if (this.#retired.some((one) => one.incarnation === incarnation)) return 'replayed';
+    const track = this.#trackOf(incarnation, beat, now);
+    const mark = markSequence(track, beat.sequence, family);
+    if (mark !== 'fresh') return mark;
+    track.heardAt = now;
+    track.versions = beat.versions;
+    if (track === this.#proven) return 'fresh';
+    if (!isProof(beat, own)) {
+      track.unprovenCount += 1;
+      return 'unproven';
+    }
+    this.#prove(track, own);
+    return 'fresh';
+  }
+
+  /**
+   * Which datagram to echo: the proven sender's last, while it is heard; else in turn each that may be its successor, so
+   * that replays can't keep the real one from proving itself.
+   */
+  echo(now: number, silentAfterMs: number): OwnEcho | undefined {
+    const proven = this.#proven;
+    if (proven !== undefined && now - proven.heardAt < silentAfterMs) return echoOf(proven);
+    const tracks = proven === undefined ? this.#candidates : [...this.#candidates, proven];
+    this.#turn += 1;
+    const track = tracks[this.#turn % Math.max(1, tracks.length)];
+    return track === undefined ? undefined : echoOf(track);
+  }
+
+  /** What every incarnation reads that this may be; undefined before anything was heard. */
+  get versions(): VersionRange | undefined {
+    const tracks = this.#proven === undefined ? this.#candidates : [...this.#candidates, this.#proven];
+    if (tracks.length === 0) return undefined;
+    const lowest = Math.max(...tracks.map((track) => track.versions.lowest));
+    return { lowest, highest: Math.min(...tracks.map((track) => track.versions.highest)) };
+  }
+
+  /** Datagrams in a row of the incarnation heard last that proved nothing. */
+  get unprovenCount(): number {
+    return this.#candidates.at(-1)?.unprovenCount ?? 0;
+  }
+
+  #trackOf(incarnation: string, beat: HeartbeatDatagram, now: number): Track {
+    if (this.#proven?.incarnation === incarnation) return this.#proven;
+    const known = this.#candidates.find((track) => track.incarnation === incarnation);
+    const track = known ?? startTrack(incarnation, beat, now);
+    // The one heard last stands last; the one not heard for longest goes.
+    this.#candidates = [...this.#candidates.filter((other) => other !== track), track].slice(-CANDIDATES_MAX);
+    return track;
+  }
+
+  #prove(track: Track, own: OwnEcho): void {
+    if (this.#proven !== undefined) {
+      const over = { incarnation: this.#proven.incarnation, ownSequence: own.sequence };
+      this.#retired = [...this.#retired, over].slice(-RETIRED_MAX);
+    }
+    this.#proven = track;
+    this.#candidates = [];
+  }
+}
+
+/** An incarnation as text. */
+export function incarnationText(octets: Uint8Array): string {
+  return Array.from(octets, (octet) => octet.toString(16).padStart(2, '0')).join('');
+}
+
+/** What datagrams echo of an incarnation. */
+export function incarnationEcho(octets: Uint8Array): number {
+  return viewOf(octets).getUint32(0);
+}
+
+function startTrack(incarnation: string, beat: HeartbeatDatagram, now: number): Track {
+  const seen = { ipv4: new Uint32Array(SEQUENCE_WINDOW), ipv6: new Uint32Array(SEQUENCE_WINDOW) };
+  const echo = incarnationEcho(beat.incarnation);
+  return { incarnation, echo, versions: beat.versions, sequence: 0, heardAt: now, unprovenCount: 0, seen };
+}
+
+/** Numbers begin at 1: a datagram numbered 0 is nobody's. */
+function markSequence(track: Track, sequence: number, family: Family): Exclude<Verdict, 'unproven'> {
+  const seen = track.seen[family];
+  const place = sequence % SEQUENCE_WINDOW;
+  if (track.sequence - sequence >= SEQUENCE_WINDOW || seen[place] === sequence) return 'replayed';
+  seen[place] = sequence;
+  if (sequence <= track.sequence) return 'duplicate';
+  track.sequence = sequence;
+  return 'fresh';
+}
+
+function isProof(beat: HeartbeatDatagram, own: OwnEcho): boolean {
+  const back = own.sequence - beat.echoSequence;
+  return beat.echoIncarnation === own.incarnation && beat.echoSequence > 0 && back >= 0 && back < ECHO_WINDOW;
+}
+
+function echoOf(track: Track): OwnEcho {
+  return { incarnation: track.echo, sequence: track.sequence };
+}
