@@ -1,9 +1,10 @@
 /**
  * The demonstration: three control-plane nodes in network namespaces of this machine, `holdfast manager` on each, and a
- * client outside that uses the virtual IP all the time. The holder is stopped, killed, cut off and switched off, and each
- * time the client's outage is measured. See `scripts/demo --help`.
+ * client outside that uses the virtual IP all the time. The holder is stopped, killed and cut off, and each time the
+ * client's outage is measured. See `scripts/demo --help`.
  */
 
+import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import type { Family } from '../src/base/ip.ts';
@@ -11,7 +12,7 @@ import { Cluster, holdfastProgram, type ApiKind } from '../test/lab/cluster.ts';
 import { nowMs, sleep } from '../test/lab/clock.ts';
 import type { LabNode } from '../test/lab/lab.ts';
 import { isStartedOver, namespacePrivilege, startOverInUserNamespace } from '../test/lab/namespace.ts';
-import type { OutageSummary } from '../test/lab/outage.ts';
+import { hasOneHolder, play, type ScenarioName, type ScenarioResult } from '../test/lab/scenarios.ts';
 import { drawTimeline, type TimelineEvent } from '../test/lab/timeline.ts';
 import { AssetUnavailable } from './assets.ts';
 
@@ -21,7 +22,7 @@ Three nodes in network namespaces, one virtual IP (an IPv4 and an IPv6 address),
 
   --api real      a real etcd and kube-apiserver on each node, built on first use (needs Go; some minutes)
   --family        default dual
-  --steps         of stop, kill, cut, power; default stop,kill,cut
+  --steps         of stop, crash, freeze, cut, power; default stop,crash,cut
   --verbose       shows the nodes' logs
 
 Settings of Holdfast in the environment (vip_leaseduration …) are handed to the nodes; without them the Lease timings are
@@ -31,38 +32,24 @@ Exit code: 0 when every step ended with exactly one holder, 1 when not, 3 when i
 /** Settings of the environment that the nodes get: Holdfast's own, not this shell's others. */
 const SETTING = /^(vip_|cp_|lease|log_format$|prometheus_server$|health_check_port$)/i;
 const EXIT_CANNOT_RUN = 3;
-/** How long a step may take until one node holds again: Lease expiry, retry and a slow machine. */
-const STEP_DEADLINE_MS = 30_000;
-/** How long the single holder is watched after each step, to see that it stays the only one. */
-const CALM_MS = 700;
+/** How long the first start may take, ms. */
+const START_DEADLINE_MS = 30_000;
 
 const STEPS = {
-  stop: { title: 'graceful stop of the holder (SIGTERM, as when its pod is deleted)', event: 'stop', run: stopStep },
-  kill: {
-    title: 'crash of the holder (SIGKILL): the kernel takes its address when the lifetime ends',
-    event: 'kill',
-    run: killStep,
-  },
-  cut: { title: "the holder's cable is cut: it is alone, and has to let go by itself", event: 'cut', run: cutStep },
-  power: { title: 'the holder loses its power', event: 'power', run: powerStep },
-} as const;
+  stop: 'graceful stop of the holder (SIGTERM, as when its pod is deleted)',
+  crash: 'crash of the holder (SIGKILL): the kernel takes its address when the lifetime ends',
+  freeze: 'the holder is frozen (SIGSTOP), and thawed when another has taken over',
+  cut: "the holder's cable is cut: it is alone, and has to let go by itself",
+  power: 'the holder loses its power',
+} as const satisfies Partial<Record<ScenarioName, string>>;
 type StepName = keyof typeof STEPS;
-
-interface StepResult {
-  readonly name: StepName;
-  readonly from: string;
-  readonly to: string;
-  readonly hasOneHolder: boolean;
-  readonly sharedMs: number;
-  readonly summaries: readonly OutageSummary[];
-}
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       api: { type: 'string', default: 'embedded' },
       family: { type: 'string', default: 'dual' },
-      steps: { type: 'string', default: 'stop,kill,cut' },
+      steps: { type: 'string', default: 'stop,crash,cut' },
       verbose: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -141,47 +128,32 @@ class Demo {
   async #play(cluster: Cluster, steps: readonly StepName[]): Promise<boolean> {
     const beginMs = nowMs();
     for (const node of cluster.lab.nodes) this.#start(cluster, node);
-    const first = await cluster.settled({ deadlineMs: STEP_DEADLINE_MS });
+    const first = await cluster.settled({ deadlineMs: START_DEADLINE_MS });
     const heldMs = nowMs() - beginMs;
     await cluster.reachable(beginMs);
-    this.#say(`${holdfastProgram().join(' ')} manager, on n1, n2 and n3`);
+    this.#say(`${describeProgram()}, on n1, n2 and n3`);
     this.#say(
       `${first.name} holds ${cluster.vips.join(' and ')} ${seconds(heldMs)} after the start; the client is answered after ${seconds(nowMs() - beginMs)}`,
     );
     this.#startLive(cluster);
     await sleep(1500);
 
-    const results: StepResult[] = [];
+    const results: ScenarioResult[] = [];
     for (const [index, name] of steps.entries()) {
       this.#say('');
-      this.#say(`${index + 1}. ${STEPS[name].title}`);
-      const result = await this.#step(cluster, name);
+      this.#say(`${index + 1}. ${STEPS[name]}`);
+      const result = await play(cluster, name, {
+        onAct: (holder) => this.#events.push({ atMs: nowMs(), label: `${name} ${holder.name}` }),
+        onResult: (seen) => this.#report(cluster, seen),
+        onUndo: (holder) => this.#events.push({ atMs: nowMs(), label: `${holder.name} back` }),
+      });
       results.push(result);
-      this.#report(cluster, result);
+      this.#say(`   ${verdict(result)}`);
     }
     await sleep(500);
     this.#stopLive();
     this.#draw(cluster, beginMs);
     return summary(results);
-  }
-
-  async #step(cluster: Cluster, name: StepName): Promise<StepResult> {
-    const from = await cluster.settled();
-    const startMs = nowMs();
-    this.#events.push({ atMs: startMs, label: `${STEPS[name].event} ${from.name}` });
-    const { to, apart, restore } = await STEPS[name].run(cluster, from);
-    await cluster.reachable();
-    await sleep(CALM_MS);
-    const shared = cluster.vips.map((vip) => cluster.holders.longestOverlapMs(vip, startMs, apart));
-    const settled = await isSingle(cluster);
-    const summaries = await Promise.all(cluster.vips.map((vip) => cluster.prober.summary(vip, startMs)));
-    if (restore !== undefined) {
-      this.#events.push({ atMs: nowMs(), label: `${from.name} back` });
-      await restore((node) => this.#start(cluster, node));
-      await sleep(CALM_MS);
-    }
-    const hasOneHolder = settled && (await isSingle(cluster));
-    return { name, from: from.name, to: to.name, hasOneHolder, sharedMs: Math.max(...shared), summaries };
   }
 
   #start(cluster: Cluster, node: LabNode): void {
@@ -196,19 +168,18 @@ class Demo {
     });
   }
 
-  #report(cluster: Cluster, result: StepResult): void {
+  #report(cluster: Cluster, result: Omit<ScenarioResult, 'holdersAtEnd'>): void {
     for (const [index, vip] of cluster.vips.entries()) {
-      const outage = result.summaries[index];
+      const outage = result.outages[index];
       if (outage === undefined) continue;
       const lost = outage.lost === 1 ? '1 probe' : `${outage.lost} probes`;
       this.#say(
         `   ${vip.padEnd(12)} ${result.from} → ${result.to}   client's outage ${duration(outage.longestMs)} (${lost} of ${outage.probes} lost)`,
       );
     }
-    this.#say(
-      `   ${result.hasOneHolder ? 'exactly one holder afterwards' : 'NOT exactly one holder afterwards'}` +
-        (result.sharedMs > 0 ? `; both had the address for ${duration(result.sharedMs)}` : ''),
-    );
+    const tls = result.tlsOutages.map((outage) => duration(outage.longestMs));
+    if (tls.length === 0) return;
+    this.#say(`   new TLS connections to it, the certificate verified: outage ${tls.join(' and ')}`);
   }
 
   #draw(cluster: Cluster, beginMs: number): void {
@@ -269,49 +240,6 @@ class Demo {
   }
 }
 
-interface StepOutcome {
-  readonly to: LabNode;
-  /** Nodes that were away from the segment meanwhile: what they had nobody could see. */
-  readonly apart: readonly string[];
-  readonly restore?: (start: (node: LabNode) => void) => Promise<void>;
-}
-
-async function stopStep(cluster: Cluster, from: LabNode): Promise<StepOutcome> {
-  cluster.manager(from).kill('SIGTERM');
-  const to = await cluster.settled({ except: [from.name], deadlineMs: STEP_DEADLINE_MS });
-  await cluster.manager(from).ended;
-  return { to, apart: [], restore: async (start) => start(from) };
-}
-
-async function killStep(cluster: Cluster, from: LabNode): Promise<StepOutcome> {
-  cluster.manager(from).kill('SIGKILL');
-  const to = await cluster.settled({ except: [from.name], deadlineMs: STEP_DEADLINE_MS });
-  return { to, apart: [], restore: async (start) => start(from) };
-}
-
-async function cutStep(cluster: Cluster, from: LabNode): Promise<StepOutcome> {
-  cluster.lab.cut(from);
-  const to = await cluster.settled({ except: [from.name], apart: [from.name], deadlineMs: STEP_DEADLINE_MS });
-  // The one that is cut off has to let go by itself, while nobody can tell it to.
-  await cluster.settled({ except: [from.name], deadlineMs: STEP_DEADLINE_MS });
-  return { to, apart: [from.name], restore: async () => cluster.lab.heal(from) };
-}
-
-async function powerStep(cluster: Cluster, from: LabNode): Promise<StepOutcome> {
-  await cluster.powerOff(from);
-  const to = await cluster.settled({ except: [from.name], deadlineMs: STEP_DEADLINE_MS });
-  const restore = async (start: (node: LabNode) => void): Promise<void> => {
-    await cluster.powerOn(from);
-    start(from);
-  };
-  return { to, apart: [], restore };
-}
-
-async function isSingle(cluster: Cluster): Promise<boolean> {
-  const holders = cluster.vips.map((vip) => cluster.holders.now(vip).join('+'));
-  return new Set(holders).size === 1 && cluster.vips.every((vip) => cluster.holders.now(vip).length === 1);
-}
-
 function spansOf(cluster: Cluster, vip: string, node: string, fromMs: number): { fromMs: number; toMs: number }[] {
   const spans: { fromMs: number; toMs: number }[] = [];
   let since: number | undefined;
@@ -327,20 +255,31 @@ function spansOf(cluster: Cluster, vip: string, node: string, fromMs: number): {
   return spans;
 }
 
-function summary(results: readonly StepResult[]): boolean {
-  const failed = results.filter((result) => !result.hasOneHolder);
+/** The command line as a reader of the repository would type it. */
+function describeProgram(): string {
+  const root = join(import.meta.dirname, '..');
+  const words = [...holdfastProgram(), 'manager'].map((word) => (word === process.execPath ? 'node' : word));
+  return words.map((word) => (word.startsWith(root) ? relative(root, word) : word)).join(' ');
+}
+
+function verdict(result: ScenarioResult): string {
+  const shared = result.sharedMs > 0 ? `; two nodes had the address for ${duration(result.sharedMs)}` : '';
+  return `${hasOneHolder(result.holdersAtEnd) ? 'exactly one holder' : 'NOT exactly one holder'} afterwards${shared}`;
+}
+
+function summary(results: readonly ScenarioResult[]): boolean {
+  const failed = results.filter((result) => !hasOneHolder(result.holdersAtEnd));
   for (const result of results) {
-    const longest = Math.max(...result.summaries.map((outage) => outage.longestMs));
-    console.log(
-      `${STEPS[result.name].event.padEnd(6)} outage ${duration(longest).padStart(8)}   ${result.hasOneHolder ? 'one holder' : 'NOT one holder'}`,
-    );
+    const longest = Math.max(...result.outages.map((outage) => outage.longestMs));
+    console.log(`${result.scenario.padEnd(7)} client's outage ${duration(longest).padStart(8)}, ${verdict(result)}`);
   }
+  const count = failed.length;
   console.log(
-    failed.length === 0
-      ? `\nEvery step ended with exactly one holder.`
-      : `\n${failed.length} of ${results.length} steps did not end with exactly one holder.`,
+    count === 0
+      ? '\nEvery step ended with exactly one holder.'
+      : `\n${count} of ${results.length} steps did not end with exactly one holder.`,
   );
-  return failed.length === 0;
+  return count === 0;
 }
 
 function clock(startMs: number): string {
