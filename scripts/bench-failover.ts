@@ -142,7 +142,7 @@ function document(parts: {
   return `# Failover, measured
 
 Holdfast ${version} (${commit}, ${program}), three nodes in network namespaces, ${where}; Lease 5/3/1 s, address lifetime
-3 s; an IPv4 and an IPv6 address held together. ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), Linux ${release()}. ${runs} runs each.
+3 s; an IPv4 and an IPv6 address held together. ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), Linux ${release().split('-')[0] ?? ''}. ${runs} runs each.
 Made by \`npm run bench:failover -- --runs ${runs} --api ${api}\`.
 
 A client outside sends a UDP probe every 2 ms to each address${api === 'real' ? ' and makes a new, verified TLS connection every 50 ms' : ''}. Its outage is the time from the first probe

@@ -13,8 +13,8 @@ import { tcpSocketIn } from './namespace.ts';
 
 export interface ApiAccess {
   readonly server: string;
-  readonly authority?: Certificate | undefined;
-  readonly client?: Certificate | undefined;
+  readonly authority?: Pick<Certificate, 'certificatePem'> | undefined;
+  readonly client?: Pick<Certificate, 'certificatePem' | 'keyPem'> | undefined;
   readonly token?: string | undefined;
   /** Expect this name in the server's certificate instead of the host of `server`. */
   readonly tlsServerName?: string | undefined;

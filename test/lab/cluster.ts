@@ -4,14 +4,17 @@
  * that watches from outside. The demo and the lab's tests are written against this.
  */
 
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Family } from '../../src/base/ip.ts';
+import type { FaultRule } from '../embedded-api/faults.ts';
+import { ApiClient } from './api-client.ts';
 import { Capture } from './capture.ts';
 import { nowMs } from './clock.ts';
 import { HolderWatch } from './holders.ts';
+import { readKubeconfig } from './kubeconfig.ts';
 import { Lab, type LabNode } from './lab.ts';
 import type { OutageSummary } from './outage.ts';
 import { startEcho, TlsProber, UdpProber } from './prober.ts';
@@ -131,6 +134,11 @@ export class Cluster {
     };
   }
 
+  /** The kubeconfig that a node's manager is given. */
+  kubeconfig(node: LabNode): string {
+    return readFileSync(this.#kubeconfigs(node), 'utf8');
+  }
+
   startManager(node: LabNode, options: ProcessOptions = {}): LabProcess {
     const manager = this.lab.spawn(node, [...holdfastProgram(), 'manager'], {
       name: `holdfast@${node.name}`,
@@ -180,6 +188,21 @@ export class Cluster {
   realApi(): RealApi {
     if (this.api.kind !== 'real') throw new Error('this cluster has no real API');
     return this.api.real;
+  }
+
+  /** An administrator's client of the API, of one of the nodes' where each has its own. */
+  apiClient(node?: LabNode): ApiClient {
+    const [first] = this.lab.nodes;
+    const member = node ?? first;
+    if (member === undefined) throw new Error('a cluster without nodes');
+    if (this.api.kind === 'real') return this.api.real.client(member.name);
+    return new ApiClient({ ...readKubeconfig(this.#kubeconfigs(member)), namespace: this.lab.switchNamespace });
+  }
+
+  /** Replaces the embedded API's faults; none makes it healthy. */
+  async setFaults(rules: readonly FaultRule[]): Promise<void> {
+    if (this.api.kind !== 'embedded') throw new Error('only the embedded API has faults to order');
+    await this.apiClient().request('PUT', '/holdfast-test/faults', { body: rules });
   }
 
   /** Starts a manager and waits until it takes part: it has loaded its credentials and knows who holds the Lease. */

@@ -1,5 +1,8 @@
 /** kubeconfig files as kubeadm writes them, but in JSON (which is YAML). */
 
+import { readFileSync } from 'node:fs';
+
+import type { ApiAccess } from './api-client.ts';
 import type { Certificate } from './certificates.ts';
 
 export interface KubeconfigParts {
@@ -44,4 +47,21 @@ export function kubeconfigText(parts: KubeconfigParts): string {
 
 function base64(text: string | undefined): string | undefined {
   return text === undefined ? undefined : Buffer.from(text).toString('base64');
+}
+
+/** The access that a kubeconfig written by kubeconfigText gives. */
+export function readKubeconfig(path: string): ApiAccess {
+  // What kubeconfigText writes.
+  const { clusters, users } = JSON.parse(readFileSync(path, 'utf8')) as {
+    readonly clusters: readonly [{ readonly cluster: Readonly<Record<string, string>> }];
+    readonly users: readonly [{ readonly user: Readonly<Record<string, string>> }];
+  };
+  const [{ cluster }] = clusters;
+  const [{ user }] = users;
+  const text = (value: string | undefined): string => Buffer.from(value ?? '', 'base64').toString();
+  return {
+    server: cluster['server'] ?? '',
+    authority: { certificatePem: text(cluster['certificate-authority-data']) },
+    client: { certificatePem: text(user['client-certificate-data']), keyPem: text(user['client-key-data']) },
+  };
 }
