@@ -9,7 +9,7 @@
  */
 
 import type { IncomingMessage } from 'node:http';
-import type { ErrorCode } from '../base/errors.ts';
+import type { ErrorCode, HoldfastError } from '../base/errors.ts';
 import { failureOfStatus, failureWithoutAnswer, type ApiFailure, type ApiResult } from './api-result.ts';
 import type { Endpoint } from './endpoints.ts';
 import {
@@ -21,6 +21,7 @@ import {
   type ExchangeFailure,
 } from './http-exchange.ts';
 import { isObject, parseJson } from './json.ts';
+import { attributesOf, type RequestAttributes } from './request-attributes.ts';
 import { headersOf, SessionKeeper, type Session, type SessionOptions } from './session.ts';
 
 export interface ApiRequest {
@@ -46,8 +47,7 @@ export type StreamResult =
   | ApiFailure;
 
 /** One exchange with one endpoint, for metrics. */
-export interface ExchangeReport {
-  readonly method: string;
+export interface ExchangeReport extends RequestAttributes {
   readonly endpoint: string;
   /** HTTP status, or why there was none. */
   readonly outcome: number | ExchangeFailure['cause'];
@@ -56,6 +56,8 @@ export interface ExchangeReport {
 
 export interface ApiClientOptions extends SessionOptions {
   readonly onExchange?: (report: ExchangeReport) => void;
+  /** What became of a request in the end, unless its sender gave it up; of a stream, its head. */
+  readonly onResult?: (request: RequestAttributes, result: { readonly ok: true } | ApiFailure) => void;
 }
 
 export interface ApiClient {
@@ -68,6 +70,8 @@ export interface ApiClient {
   setVips(vips: readonly string[]): void;
   /** The endpoint asked first now; undefined before the credentials are there. For status. */
   readonly preferredEndpoint: string | undefined;
+  /** Why the credentials can't be used, or not in their latest form; the last good ones stay in use. */
+  readonly problem: HoldfastError | undefined;
   /** Called when streams should be opened (anew): first or new certificates, another server. Returns the unsubscriber. */
   onReconnect(listener: () => void): () => void;
   close(): void;
@@ -98,7 +102,7 @@ class HttpsApiClient implements ApiClient {
   }
 
   request(request: ApiRequest): Promise<ApiResult> {
-    return this.#asWhoever(request, async (answer, deadlineAt) => {
+    return this.#reported(request, async (answer, deadlineAt) => {
       const read = await readAnswer(answer, request, deadlineAt);
       if (!read.ok) return failureOfExchange(read, answer.endpoint);
       const body = read.body.length === 0 ? {} : parseJson(read.body.toString());
@@ -116,7 +120,7 @@ class HttpsApiClient implements ApiClient {
   }
 
   stream(request: ApiRequest): Promise<StreamResult> {
-    return this.#asWhoever(request, ({ response, endpoint }) =>
+    return this.#reported(request, ({ response, endpoint }) =>
       Promise.resolve({ ok: true, response, endpoint: endpoint.name }),
     );
   }
@@ -134,12 +138,26 @@ class HttpsApiClient implements ApiClient {
     return session === undefined ? undefined : this.#sessions.inOrder(session)[0]?.name;
   }
 
+  get problem(): HoldfastError | undefined {
+    return this.#sessions.problem ?? this.#options.credentials.problem;
+  }
+
   onReconnect(listener: () => void): () => void {
     return this.#sessions.onReconnect(listener);
   }
 
   close(): void {
     this.#sessions.close();
+  }
+
+  async #reported<Result extends Success>(
+    request: ApiRequest,
+    finish: (answer: Answer, deadlineAt: number) => Promise<Result | ApiFailure>,
+  ): Promise<Result | ApiFailure> {
+    const result = await this.#asWhoever(request, finish);
+    const isGivenUp = request.signal?.aborted === true || this.#sessions.isClosed;
+    if (!isGivenUp) this.#options.onResult?.(attributesOf(request), result);
+    return result;
   }
 
   /** One pass over the endpoints, and a second when other credentials turn out to be there for a 401 or 403. */
@@ -211,7 +229,7 @@ class HttpsApiClient implements ApiClient {
     });
     const status = head.ok ? (head.response.statusCode ?? 0) : 0;
     this.#options.onExchange?.({
-      method: request.method,
+      ...attributesOf(request),
       endpoint: endpoint.name,
       outcome: head.ok ? status : head.cause,
       durationMs: performance.now() - startedAt,
@@ -223,7 +241,7 @@ class HttpsApiClient implements ApiClient {
 
   #withoutSession(): ApiFailure {
     if (this.#sessions.isClosed) return failureWithoutAnswer('unreachable', 'the client is closed');
-    const problem = this.#sessions.problem ?? this.#options.credentials.problem;
+    const problem = this.problem;
     const message = problem?.message ?? 'there are no credentials yet';
     return failureWithoutAnswer('unreachable', message, undefined, problem?.code ?? 'KUBECONFIG_MISSING');
   }

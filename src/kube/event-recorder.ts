@@ -5,6 +5,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import { HoldfastError } from '../base/errors.ts';
 import type { ApiClient } from './client.ts';
 import { metadataText } from './json.ts';
 import type { Log } from './log.ts';
@@ -215,7 +216,9 @@ class QueuedRecorder implements EventRecorder {
     this.#pausedUntil = performance.now() + FORBIDDEN_PAUSE_MS;
     this.dropped += this.#queue.length;
     this.#queue.length = 0;
-    this.#options.log('warn', 'events may not be written', { code: result.code, reason: result.message });
+    const context = { verb: 'create', resource: 'events', namespace: this.#namespace() };
+    const { code, message: reason, remedy } = new HoldfastError(result.code, result.message, { context });
+    this.#options.log('warn', 'events may not be written', { code, reason, remedy });
   }
 
   #keepSeries(key: string, series: Series): void {

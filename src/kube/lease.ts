@@ -15,7 +15,7 @@ import type { JsonObject } from './json.ts';
 import { metadataText } from './json.ts';
 import { decodeLease, encodeLease, formatMicroTime, isSameWrite } from './lease-codec.ts';
 import type { Log } from './log.ts';
-import { startReflector, type Reflector } from './reflector.ts';
+import { startReflector, type Reflector, type RestartReason } from './reflector.ts';
 
 export type LeaseResult = { readonly ok: true; readonly lease: LeaseRecord; readonly endpoint: string } | ApiFailure;
 
@@ -33,6 +33,7 @@ export interface LeaseApiOptions {
   readonly wallClock?: () => WallMs;
   /** Silence after which the watch is opened anew, ms. Default 15 s. */
   readonly watchIdleMs?: number;
+  readonly onWatchRestart?: (reason: RestartReason) => void;
 }
 
 export interface LeaseApi {
@@ -107,6 +108,7 @@ class LeaseCalls implements LeaseApi {
       backoffMaxMs: WATCH_BACKOFF_MAX_MS,
       idleTimeoutMs: this.#options.watchIdleMs ?? WATCH_IDLE_MS,
       deadlineMs: this.#options.deadlineMs,
+      onRestart: this.#options.onWatchRestart,
       listener: (event) => {
         if (event.kind === 'changed') listener(event.object);
         else if (event.kind === 'deleted' || event.count === 0) listener(undefined);

@@ -48,7 +48,12 @@ export interface ReflectorOptions<T> {
   readonly deadlineMs?: number;
   /** In [0, 1); default Math.random. */
   readonly random?: () => number;
+  /** A watch ended, and will be opened again. */
+  readonly onRestart?: ((reason: RestartReason) => void) | undefined;
 }
+
+/** idle: nothing was heard for too long; expired: the version is too old; failed: refused, cut or silent. */
+export type RestartReason = 'ended' | 'idle' | 'expired' | 'failed';
 
 export type ReflectorState = 'listing' | 'watching' | 'waiting' | 'stopped';
 
@@ -156,6 +161,7 @@ class ListWatch<T> implements Reflector {
     const startedAt = performance.now();
     const ending = await this.#watch();
     if (this.#abort.signal.aborted) return;
+    this.#options.onRestart?.(ending.kind);
     if (performance.now() - startedAt >= LASTING_MS) this.#backoff.reset();
     await this.#afterWatch(ending);
   }
@@ -340,17 +346,17 @@ class ListWatch<T> implements Reflector {
     await this.#pause.for(Math.max(this.#backoff.next(), retryAfterMs ?? 0));
   }
 
-  /** One line when trouble begins, one when it ends. */
+  /** One line when trouble begins, one when it ends; why requests fail, and what to do, is told by ApiHealth. */
   #trouble(reason: string): void {
     if (this.#isTroubled || this.#abort.signal.aborted) return;
     this.#isTroubled = true;
-    this.#options.log('warn', 'api watch interrupted', { path: this.#what(), reason });
+    this.#options.log('debug', 'api watch interrupted', { path: this.#what(), reason });
   }
 
   #recovered(endpoint: string): void {
     if (!this.#isTroubled) return;
     this.#isTroubled = false;
-    this.#options.log('info', 'api watch resumed', { path: this.#what(), endpoint });
+    this.#options.log('debug', 'api watch resumed', { path: this.#what(), endpoint });
   }
 
   #what(): string {

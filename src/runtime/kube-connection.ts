@@ -1,12 +1,15 @@
 /** The API as the running process uses it: credentials, client, the election Lease and its watch, Events, and their health. */
 
+import type { HoldfastError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
+import { openApiHealth, type ApiHealth } from '../kube/api-health.ts';
+import { kindOfStatus } from '../kube/api-result.ts';
 import { openApiClient, type ApiClient, type ExchangeReport } from '../kube/client.ts';
 import { openCredentials, type CredentialStore } from '../kube/credentials.ts';
 import { openEventRecorder } from '../kube/event-recorder.ts';
 import { openLeaseApi, type LeaseApi } from '../kube/lease.ts';
 import type { Log } from '../kube/log.ts';
-import type { Reflector } from '../kube/reflector.ts';
+import type { Reflector, RestartReason } from '../kube/reflector.ts';
 import type { LeaseRecord } from '../leader/lease-record.ts';
 import type { RequestOutcome } from '../observe/metrics.ts';
 import type { ApiStatus, LeaseStatus } from '../observe/status-model.ts';
@@ -19,9 +22,12 @@ export interface Kube {
   /** Follows the election Lease; one watch for the life of the process. */
   watchLease(listener: (lease: LeaseRecord | undefined) => void): Reflector;
   onRequest(listener: (outcome: RequestOutcome) => void): void;
+  onWatchRestart(listener: (resource: string, reason: RestartReason) => void): void;
   /** The virtual IPs as known now (names resolve late): they are never dialled. */
   setVips(vips: readonly string[]): void;
   apiStatus(): ApiStatus;
+  /** What is wrong with the credentials, the API or our rights now. */
+  problems(): readonly HoldfastError[];
   watchStatus(): LeaseStatus['watch'];
   close(): Promise<void>;
 }
@@ -49,14 +55,18 @@ class KubeConnection implements Kube {
   readonly #credentials: CredentialStore;
   readonly #events: ReturnType<typeof openEventRecorder>;
   #onRequest: ((outcome: RequestOutcome) => void) | undefined;
+  readonly #health: ApiHealth;
+  #onWatchRestart: ((resource: string, reason: RestartReason) => void) | undefined;
   #watch: Reflector | undefined;
-  #lastSuccessAt: number | undefined;
-  #lastFailure: { readonly kind: string; readonly message: string; readonly at: number } | undefined;
   #lastEndpoint = '';
 
   constructor(options: KubeOptions, credentials: CredentialStore) {
     const { config, log, netfd } = options;
     this.#credentials = credentials;
+    this.#health = openApiHealth({
+      log,
+      credentialsPath: () => credentials.current?.path ?? config.api.kubeconfigPath,
+    });
     this.#client = openApiClient({
       credentials,
       endpoints: {
@@ -68,6 +78,7 @@ class KubeConnection implements Kube {
       log,
       netfd,
       onExchange: (report) => this.#observe(report),
+      onResult: (request, result) => this.#health.observe(request, result),
     });
     this.lease = openLeaseApi({
       client: this.#client,
@@ -75,6 +86,7 @@ class KubeConnection implements Kube {
       name: config.election.leaseName,
       deadlineMs: config.api.timeoutMs,
       log,
+      onWatchRestart: (reason) => this.#onWatchRestart?.('leases', reason),
     });
     this.#events = openEventRecorder({
       client: this.#client,
@@ -99,24 +111,33 @@ class KubeConnection implements Kube {
     this.#onRequest = listener;
   }
 
+  onWatchRestart(listener: (resource: string, reason: RestartReason) => void): void {
+    this.#onWatchRestart = listener;
+  }
+
   setVips(vips: readonly string[]): void {
     this.#client.setVips(vips);
   }
 
   apiStatus(): ApiStatus {
     const at = performance.now();
-    const failure = this.#lastFailure;
+    const { lastSuccessAt, lastFailure: failure } = this.#health;
     const lastFailure =
       failure === undefined
         ? undefined
         : { kind: failure.kind, message: failure.message, agoMs: Math.round(at - failure.at) };
-    const isFailing = failure !== undefined && (this.#lastSuccessAt === undefined || failure.at > this.#lastSuccessAt);
+    const isFailing = failure !== undefined && (lastSuccessAt === undefined || failure.at > lastSuccessAt);
     return {
       endpoint: this.#lastEndpoint || (this.#client.preferredEndpoint ?? ''),
-      isReachable: !isFailing && (this.#lastSuccessAt !== undefined || this.#watch?.isSynced === true),
-      lastSuccessAgoMs: this.#lastSuccessAt === undefined ? undefined : Math.round(at - this.#lastSuccessAt),
-      lastFailure: lastFailure ?? this.#credentialFailure(at),
+      isReachable: !isFailing && (lastSuccessAt !== undefined || this.#watch?.isSynced === true),
+      lastSuccessAgoMs: lastSuccessAt === undefined ? undefined : Math.round(at - lastSuccessAt),
+      lastFailure,
     };
+  }
+
+  problems(): readonly HoldfastError[] {
+    const { problem } = this.#client;
+    return problem === undefined ? this.#health.problems : [problem, ...this.#health.problems];
   }
 
   watchStatus(): LeaseStatus['watch'] {
@@ -134,40 +155,13 @@ class KubeConnection implements Kube {
     this.#credentials.close();
   }
 
-  #credentialFailure(at: number): ApiStatus['lastFailure'] {
-    const problem = this.#credentials.problem;
-    return problem === undefined
-      ? undefined
-      : { kind: problem.code, message: problem.message, agoMs: Math.round(at - performance.now()) };
-  }
-
-  #observe(report: ExchangeReport): void {
-    const at = performance.now();
-    this.#lastEndpoint = report.endpoint;
-    const isAnswered = typeof report.outcome === 'number';
-    const isGood = isAnswered && (report.outcome < 400 || report.outcome === 404 || report.outcome === 409);
-    if (isGood) this.#lastSuccessAt = at;
-    else this.#lastFailure = { kind: String(report.outcome), message: `${report.method} ${report.endpoint}`, at };
-    this.#onRequest?.({
-      verb: verbOf(report.method),
-      resource: 'api',
-      outcome: isGood ? 'ok' : String(report.outcome),
-      durationMs: report.durationMs,
-    });
+  #observe({ verb, resource, endpoint, outcome, durationMs }: ExchangeReport): void {
+    this.#lastEndpoint = endpoint;
+    this.#onRequest?.({ verb, resource, outcome: outcomeOf(outcome), durationMs });
   }
 }
 
-function verbOf(method: string): RequestOutcome['verb'] {
-  switch (method) {
-    case 'POST':
-      return 'create';
-    case 'PUT':
-      return 'update';
-    case 'PATCH':
-      return 'patch';
-    case 'DELETE':
-      return 'delete';
-    default:
-      return 'get';
-  }
+function outcomeOf(outcome: ExchangeReport['outcome']): string {
+  if (typeof outcome === 'string') return outcome === 'error' ? 'unreachable' : outcome;
+  return outcome < 400 ? 'ok' : kindOfStatus(outcome, undefined, '', false);
 }

@@ -21,10 +21,12 @@ import { openKernel, type Kernel } from '../system/kernel.ts';
 import { loadNetfd } from '../system/native-addon.ts';
 import { watchClocks } from './clock-watch.ts';
 import { openKube, type Kube } from './kube-connection.ts';
+import { frameDrop } from './frame-drop.ts';
 import { startLoop, type Loop } from './loop.ts';
 import { openPerformer } from './perform.ts';
 import { rulesOfConfig } from './rules.ts';
 import { statusReport } from './status-report.ts';
+import { vipTexts } from './vip-texts.ts';
 
 export interface ManagerOptions {
   readonly config: Config;
@@ -61,6 +63,7 @@ class Manager {
   #status: StatusServer | undefined;
   #metrics: Metrics | undefined;
   #recordedMove: Move | undefined;
+  #names: AgentState['names'] | undefined;
 
   constructor(options: ManagerOptions, netfd: ReturnType<typeof loadNetfd>, kernel: Kernel, kube: Kube) {
     this.#options = options;
@@ -71,7 +74,7 @@ class Manager {
   }
 
   async run(): Promise<number> {
-    const { log, version, config } = this.#options;
+    const { log, config } = this.#options;
     const exit = Promise.withResolvers<number>();
     const performer = openPerformer({
       netfd: this.#netfd,
@@ -82,15 +85,7 @@ class Manager {
       dispatch: (event) => this.#dispatch(event),
       onExit: exit.resolve,
     });
-    this.#metrics = openMetrics({
-      version,
-      node: config.nodeName,
-      leaseName: config.election.leaseName,
-      report: () => this.#report(),
-      droppedLogLines: () => log.droppedLines(),
-    });
-    const metrics = this.#metrics;
-    this.#kube.onRequest((outcome) => metrics.observeRequest(outcome));
+    const metrics = this.#openMetrics();
     const pulse = openHeartbeat(now);
     this.#loop = startLoop({
       rules: this.#rules,
@@ -108,6 +103,7 @@ class Manager {
       onTurn: (event, state, lateMs) => {
         pulse.turned(this.#loop?.deadline ?? monotonic(Number.POSITIVE_INFINITY));
         metrics.observeEvent(event);
+        if (event.kind === 'frame.received') this.#countDrop(event.frame);
         metrics.observeTurn(lateMs);
         this.#turned(state);
       },
@@ -136,6 +132,26 @@ class Manager {
     clearTimeout(hardStop);
     log.info('stopped', {});
     return code;
+  }
+
+  #openMetrics(): Metrics {
+    const { log, version, config } = this.#options;
+    const metrics = openMetrics({
+      version,
+      node: config.nodeName,
+      leaseName: config.election.leaseName,
+      report: () => this.#report(),
+      droppedLogLines: () => log.droppedLines(),
+    });
+    this.#kube.onRequest((outcome) => metrics.observeRequest(outcome));
+    this.#kube.onWatchRestart((resource, reason) => metrics.observeWatchRestart(resource, reason));
+    this.#metrics = metrics;
+    return metrics;
+  }
+
+  #countDrop(frame: Uint8Array): void {
+    const drop = frameDrop(frame);
+    if (drop !== undefined) this.#metrics?.observeDrop(drop.protocol, drop.reason);
   }
 
   #dispatch(event: AgentEvent): void {
@@ -185,6 +201,10 @@ class Manager {
       this.#recordedMove = move;
       this.#metrics?.observeMove({ kind: move.kind, cause: move.cause, timings: { ...move.timings } });
     }
+    if (state.names !== this.#names) {
+      this.#names = state.names;
+      this.#kube.setVips(vipTexts(this.#rules.sources, state.names));
+    }
     this.#status?.changed();
   }
 
@@ -196,6 +216,7 @@ class Manager {
       wallMs: Date.now(),
       api: this.#kube.apiStatus(),
       watch: this.#kube.watchStatus(),
+      problems: this.#kube.problems(),
     });
   }
 }

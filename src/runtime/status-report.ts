@@ -1,5 +1,6 @@
 /** The node's own account of itself: the agent's state and the kube room's health as a StatusReport, made on demand. */
 
+import type { HoldfastError } from '../base/errors.ts';
 import { formatPrefix } from '../base/ip.ts';
 import { after, type MonotonicMs } from '../base/time.ts';
 import { obstacle } from '../agent/eligibility.ts';
@@ -14,6 +15,7 @@ import {
   type InterfaceStatus,
   type LeaseStatus,
   type Move,
+  type Problem,
   type Role,
   type StatusReport,
   type TenureStatus,
@@ -26,6 +28,8 @@ export interface ReportFacts {
   readonly wallMs: number;
   readonly api: ApiStatus;
   readonly watch: LeaseStatus['watch'];
+  /** With the API: beside the agent's own. */
+  readonly problems: readonly HoldfastError[];
 }
 
 export function statusReport(rules: AgentRules, state: AgentState, facts: ReportFacts): StatusReport {
@@ -55,9 +59,18 @@ export function statusReport(rules: AgentRules, state: AgentState, facts: Report
           ? { mac: vip.rival.mac.text, sinceMs: Math.round(now - vip.rival.firstHeardAt) }
           : undefined,
     })),
-    moves: state.moves.filter((move) => move.isComplete || move === state.moves.at(-1)).map((move) => moveOf(move, wallAt)),
-    problems: [...state.problems.values()],
+    moves: state.moves
+      .filter((move) => move.isComplete || move === state.moves.at(-1))
+      .map((move) => moveOf(move, wallAt)),
+    problems: allProblems(state, facts.problems),
   };
+}
+
+/** A code that the agent tells of is told once. */
+function allProblems(state: AgentState, others: readonly HoldfastError[]): readonly Problem[] {
+  const own = [...state.problems.values()];
+  const isNew = ({ code }: HoldfastError): boolean => own.every((problem) => problem.code !== code);
+  return [...own, ...others.filter(isNew).map(({ code, message, remedy }) => ({ code, message, remedy }))];
 }
 
 function roleOf(state: AgentState): Role {
@@ -119,7 +132,9 @@ function interfaceOf(rules: AgentRules, state: AgentState): InterfaceStatus | un
 }
 
 function moveOf(move: AgentMove, wallAt: (at: MonotonicMs) => string): Move {
-  const timings = Object.fromEntries(Object.entries(move.timings).map(([phase, ms]) => [phase, Math.round(ms * 10) / 10]));
+  const timings = Object.fromEntries(
+    Object.entries(move.timings).map(([phase, ms]) => [phase, Math.round(ms * 10) / 10]),
+  );
   return { at: wallAt(move.at), kind: move.kind, cause: move.cause, from: move.from, to: move.to, timings };
 }
 

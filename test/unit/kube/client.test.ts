@@ -215,11 +215,34 @@ describe('request', () => {
     expect(await client.request(PUT)).toMatchObject({ ok: true });
   });
 
+  it('reports each exchange, and once what became of the request in the end', async () => {
+    const own = await server((_request, response) => answer(response, 500, statusObject(500, 'InternalError')));
+    const other = await server(ok);
+    const exchanges: string[] = [];
+    const results: string[] = [];
+    const client = openApiClient({
+      credentials: fixedCredentials(identityOf(other.url)),
+      endpoints: { isControlPlane: true, port: own.port, vips: [] },
+      log: memoryLog().log,
+      onExchange: ({ verb, resource, outcome }) => exchanges.push(`${verb} ${resource} ${outcome}`),
+      onResult: ({ verb, resource }, result) =>
+        results.push(`${verb} ${resource} ${result.ok ? 'ok' : result.failure}`),
+    });
+    closers.push(() => client.close());
+    await client.request({ ...GET, path: '/api/v1/nodes/n1' });
+    // 127.0.0.1, then ::1, where nobody is, then the other server.
+    expect([exchanges[0], exchanges.at(-1)]).toEqual(['get nodes 500', 'get nodes 200']);
+    expect(results).toEqual(['get nodes ok']);
+    await client.request({ ...GET, path: '/api/v1/nodes', signal: AbortSignal.abort() });
+    expect(results).toHaveLength(1);
+  });
+
   it('says why there are no credentials', async () => {
     const credentials = fixedCredentials(identityOf('https://127.0.0.1:1'));
     Object.defineProperty(credentials, 'current', { value: undefined });
     const { client } = bench('', undefined, credentials);
     expect(await client.request(GET)).toMatchObject({ ok: false, failure: 'unreachable', code: 'KUBECONFIG_MISSING' });
+    expect(client.problem).toBe(credentials.problem);
   });
 });
 

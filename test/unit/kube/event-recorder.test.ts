@@ -107,6 +107,7 @@ describe('openEventRecorder', () => {
     expect(api.seen).toHaveLength(1);
     expect(recorder.dropped).toBe(2);
     expect(log.msgs()).toEqual(['events may not be written']);
+    expect(log.lines[0]?.fields['remedy']).toContain('may create events in');
   });
 
   it('flushes for no longer than it is given', async () => {

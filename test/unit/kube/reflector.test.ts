@@ -286,9 +286,12 @@ describe('startReflector', () => {
 
   it('takes a silent stream for dead after the idle time, and goes on from the last version', async () => {
     const server = await watched();
-    const { reflector, events } = bench(server.api.url, { idleTimeoutMs: 150 });
+    const restarts: string[] = [];
+    const onRestart = (reason: string): void => void restarts.push(reason);
+    const { reflector, events } = bench(server.api.url, { idleTimeoutMs: 150, onRestart });
     await until(() => server.watches.length === 2, 'a second watch', 2000);
     expect(reflector.isSynced).toBe(true);
+    expect(restarts).toEqual(['idle']);
     expect(events).toEqual(['synced 0']);
   });
 
