@@ -1,8 +1,9 @@
 /**
  * Foreign software that tests run against, built from its public Go modules at pinned versions and kept outside the
- * repository: kube-apiserver, etcd, kubectl, and the client-go election peer of test/conformance/client-go-peer.
+ * repository: kube-apiserver, etcd, kubectl, the client-go election peer of test/conformance/client-go-peer, and what else a
+ * real kubeadm cluster consists of (scripts/kubeadm.ts).
  *
- *     scripts/assets [kube-apiserver] [etcd] [kubectl] [client-go-peer]      default: all but kubectl
+ *     scripts/assets [NAME]…      default: kube-apiserver etcd client-go-peer
  *
  * prints `NAME=PATH` lines. The folder is ${XDG_CACHE_HOME:-~/.cache}/holdfast/assets/<hash of the recipe>; a build is
  * renamed into place only when the new binary has said its version, so that an interrupted one leaves nothing half done.
@@ -29,12 +30,28 @@ import { join } from 'node:path';
 
 export const KUBERNETES_VERSION = '1.36.3';
 export const ETCD_VERSION = '3.6.8';
+export const CONTAINERD_VERSION = '2.2.9';
+/** What kubeadm of this Kubernetes version asks for (its constant CoreDNSVersion). */
+export const COREDNS_VERSION = '1.14.2';
 /** The go directive of Kubernetes 1.36: older toolchains refuse to build it. */
 const GO_VERSION_MIN = [1, 26] as const;
 /** How long to wait for another process that builds the same binary, ms: a cold build takes three to eight minutes. */
 const OTHER_BUILD_MAX_MS = 20 * 60_000;
 
-export const ASSETS = ['kube-apiserver', 'etcd', 'kubectl', 'client-go-peer'] as const;
+/** What a kubeadm cluster needs besides. `pause` is the program that keeps a pod's namespaces. */
+export const CLUSTER_ASSETS = [
+  'kubeadm',
+  'kubelet',
+  'kube-controller-manager',
+  'kube-scheduler',
+  'kube-proxy',
+  'containerd',
+  'containerd-shim-runc-v2',
+  'ctr',
+  'coredns',
+  'pause',
+] as const;
+export const ASSETS = ['kube-apiserver', 'etcd', 'kubectl', 'client-go-peer', ...CLUSTER_ASSETS] as const;
 export type Asset = (typeof ASSETS)[number];
 export const DEFAULT_ASSETS: readonly Asset[] = ['kube-apiserver', 'etcd', 'client-go-peer'];
 
@@ -43,11 +60,33 @@ export class AssetUnavailable extends Error {
   override readonly name = 'AssetUnavailable';
 }
 
+/** Waits for the signal to end, which a pod's first process does not get by default. */
+const PAUSE_SOURCE = `package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		fmt.Println("pause 1")
+		return
+	}
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGINT, syscall.SIGTERM)
+	<-ended
+}
+`;
+
 interface Recipe {
   readonly version: string;
   /** What the go command builds. */
   readonly importPath: string;
   readonly ldflags: readonly string[];
+  readonly tags?: readonly string[];
   /** What the finished binary must answer, and how it is asked. */
   readonly ask: readonly string[];
   readonly answer: string;
@@ -78,6 +117,45 @@ const RECIPES: Readonly<Record<Asset, Recipe>> = {
     ask: ['-help'],
     answer: '-identity',
     module: () => Promise.resolve(readFolder(peerFolder)),
+  },
+  kubeadm: kubernetesRecipe('kubeadm', ['version', '-o', 'short'], `v${KUBERNETES_VERSION}`),
+  kubelet: kubernetesRecipe('kubelet', ['--version'], `Kubernetes v${KUBERNETES_VERSION}`),
+  'kube-controller-manager': kubernetesRecipe(
+    'kube-controller-manager',
+    ['--version'],
+    `Kubernetes v${KUBERNETES_VERSION}`,
+  ),
+  'kube-scheduler': kubernetesRecipe('kube-scheduler', ['--version'], `Kubernetes v${KUBERNETES_VERSION}`),
+  'kube-proxy': kubernetesRecipe('kube-proxy', ['--version'], `Kubernetes v${KUBERNETES_VERSION}`),
+  containerd: containerdRecipe('containerd', '--version'),
+  'containerd-shim-runc-v2': containerdRecipe('containerd-shim-runc-v2', '-v'),
+  ctr: containerdRecipe('ctr', '--version'),
+  coredns: {
+    version: COREDNS_VERSION,
+    importPath: 'github.com/coredns/coredns',
+    ldflags: [],
+    ask: ['-version'],
+    answer: `CoreDNS-${COREDNS_VERSION}`,
+    module: () =>
+      Promise.resolve(
+        moduleFiles(
+          'coredns',
+          ['github.com/coredns/coredns'],
+          [`require github.com/coredns/coredns v${COREDNS_VERSION}`],
+        ),
+      ),
+  },
+  pause: {
+    version: '1',
+    importPath: '.',
+    ldflags: [],
+    ask: ['version'],
+    answer: 'pause 1',
+    module: () =>
+      Promise.resolve({
+        'go.mod': `module holdfast/assets/pause\n\ngo ${GO_VERSION_MIN.join('.')}.0\n`,
+        'main.go': PAUSE_SOURCE,
+      }),
   },
 };
 
@@ -134,8 +212,9 @@ async function build(name: Asset, options: Build): Promise<void> {
   mkdirSync(source, { recursive: true });
   for (const [file, text] of Object.entries(await recipe.module(go))) writeFileSync(join(source, file), text);
   const ldflags = ['-s', '-w', ...recipe.ldflags].join(' ');
+  const tags = recipe.tags === undefined ? [] : ['-tags', recipe.tags.join(',')];
   await go.run(
-    ['build', '-mod=mod', '-buildvcs=false', '-trimpath', '-ldflags', ldflags, '-o', fresh, recipe.importPath],
+    ['build', '-mod=mod', '-buildvcs=false', '-trimpath', ...tags, '-ldflags', ldflags, '-o', fresh, recipe.importPath],
     source,
     (seconds) => say(`assets: ${name}: building for ${seconds} s`),
   );
@@ -182,6 +261,21 @@ function kubernetesRecipe(command: string, question: readonly string[], answer: 
         ],
       );
     },
+  };
+}
+
+function containerdRecipe(command: string, question: string): Recipe {
+  const module = 'github.com/containerd/containerd/v2';
+  const importPath = `${module}/cmd/${command}`;
+  const version = `${module}/version`;
+  return {
+    version: CONTAINERD_VERSION,
+    importPath,
+    ldflags: [`-X ${version}.Version=v${CONTAINERD_VERSION}`, `-X ${version}.Package=${module}`],
+    tags: ['no_btrfs', 'no_devmapper', 'no_zfs'],
+    ask: [question],
+    answer: `v${CONTAINERD_VERSION}`,
+    module: () => Promise.resolve(moduleFiles(command, [importPath], [`require ${module} v${CONTAINERD_VERSION}`])),
   };
 }
 
