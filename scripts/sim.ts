@@ -71,7 +71,9 @@ function runMany(from: number, count: number, mutant: Mutant | undefined): numbe
 function report(result: RunResult, mutant: Mutant | undefined): boolean {
   const { failure, seed } = result;
   if (failure === undefined) {
-    console.log(`seed ${seed}: every invariant held (${result.steps} steps, ${result.moves} moves; ${result.faults.join(', ')})`);
+    console.log(
+      `seed ${seed}: every invariant held (${result.steps} steps, ${result.moves} moves; ${result.faults.join(', ')})`,
+    );
     return true;
   }
   console.log(`seed ${seed} breaks "${failure.invariant}" at ${(failure.at / 1000).toFixed(3)} s: ${failure.message}`);

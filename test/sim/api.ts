@@ -76,8 +76,9 @@ export class SimApi {
   /** Begins a fault of one node's path (or everybody's); the function ends it. */
   begin(fault: ApiFault, node: number | undefined): () => void {
     this.#faults.set(fault, node);
-    for (const watch of this.#watches)
+    for (const watch of this.#watches) {
       if (fault.kind === 'unreachable' && this.#isMeant(node, watch)) this.#break(watch);
+    }
     return () => {
       this.#faults.delete(fault);
       for (const watch of this.#watches) if (this.#isMeant(node, watch)) this.#flushLater(watch);

@@ -42,8 +42,9 @@ export class SimClient implements LanHost {
   }
 
   hear(heard: Heard): void {
-    if (heard.kind === 'uses' && heard.ip.text === this.#ip.text && this.#cached !== undefined)
+    if (heard.kind === 'uses' && heard.ip.text === this.#ip.text && this.#cached !== undefined) {
       this.#cached = heard.mac;
+    }
   }
 
   /** Whether the address answers it now, through the host it has in its cache. */

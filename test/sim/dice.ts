@@ -43,6 +43,11 @@ export class Dice {
     return low + value * value * value * (high - low);
   }
 
+  /** How long something lasts: often short, as often anything up to the longest. */
+  lasting(low: number, high: number): number {
+    return this.chance(0.5) ? this.skewed(low, high) : this.between(low, high);
+  }
+
   /** A stream of its own, so that more rolls in one place don't change another. */
   fork(): Dice {
     return new Dice(Math.floor(this.next() * 0x1_0000_0000));

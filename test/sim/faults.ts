@@ -56,10 +56,10 @@ export const FAULTS: Readonly<Record<string, readonly [weight: number, begin: Be
   'watch-broken': [3, watchBroken],
   'lease-deleted': [1, leaseDeleted],
   'lease-touched': [2, leaseTouched],
-  stranger: [3, stranger],
+  stranger: [6, stranger],
   'address-deleted': [3, addressDeleted],
   'address-refused': [1, (world, node) => refuse(world, node, 'address.add')],
-  'delete-refused': [2, (world, node) => refuse(world, node, 'address.delete')],
+  'delete-refused': [4, (world, node) => refuse(world, node, 'address.delete')],
   'netlink-overrun': [2, netlinkOverrun],
   leftover: [2, leftover],
   'clock-step': [1, clockStep],
@@ -70,14 +70,14 @@ function crash(world: World, node: SimNode): Begun | undefined {
   if (node.process === undefined) return undefined;
   node.crash();
   world.stops();
-  const forMs = world.dice.skewed(100, 15_000);
+  const forMs = world.dice.lasting(100, 15_000);
   return { text: `${node.name} crashes, restarted after ${Math.round(forMs)} ms`, forMs, end: () => node.start() };
 }
 
 function terminate(world: World, node: SimNode): Begun | undefined {
   if (node.process === undefined) return undefined;
   node.terminate();
-  const forMs = 3500 + world.dice.skewed(0, 10_000);
+  const forMs = 3500 + world.dice.lasting(0, 10_000);
   return { text: `${node.name} is told to stop`, forMs, end: () => node.start() };
 }
 
@@ -85,14 +85,14 @@ function freeze(world: World, node: SimNode): Begun | undefined {
   if (node.process === undefined || node.process.isFrozen) return undefined;
   node.freeze();
   world.stops();
-  return { text: `${node.name}'s process is frozen`, forMs: world.dice.skewed(100, 20_000), end: () => node.thaw() };
+  return { text: `${node.name}'s process is frozen`, forMs: world.dice.lasting(100, 20_000), end: () => node.thaw() };
 }
 
 /** Stopped between deciding and the system call: what was decided is done after the thaw, and undone in the next turn. */
 function freezeBetween(world: World, node: SimNode): Begun | undefined {
   const { process } = node;
   if (process === undefined || process.isFrozen) return undefined;
-  const forMs = world.dice.skewed(100, 15_000);
+  const forMs = world.dice.lasting(100, 15_000);
   const kind = world.dice.pick(['address.add', 'address.delete', 'lease.update', 'frame.send'] as const);
   process.freezeBefore = { kind, forMs };
   return {
@@ -107,7 +107,7 @@ function freezeBetween(world: World, node: SimNode): Begun | undefined {
 function pause(world: World, node: SimNode): Begun | undefined {
   if (!node.isPowered || node.isPaused) return undefined;
   node.pause();
-  const forMs = 300 + world.dice.skewed(0, 20_000);
+  const forMs = 300 + world.dice.lasting(0, 20_000);
   return {
     text: `${node.name}'s machine is paused`,
     forMs,
@@ -123,7 +123,7 @@ function powerLoss(world: World, node: SimNode): Begun | undefined {
   node.powerOff();
   return {
     text: `${node.name} loses power`,
-    forMs: 3000 + world.dice.skewed(0, 15_000),
+    forMs: 3000 + world.dice.lasting(0, 15_000),
     end: () => {
       node.powerOn();
       node.start();
@@ -136,7 +136,7 @@ function cableCut(world: World, node: SimNode): Begun | undefined {
   node.kernel.setLink(ETH0, { hasCarrier: false, operState: 2 });
   return {
     text: `${node.name}'s cable is cut`,
-    forMs: world.dice.skewed(5, 12_000),
+    forMs: world.dice.lasting(5, 12_000),
     end: () => node.kernel.setLink(ETH0, { hasCarrier: true, operState: 6 }),
   };
 }
@@ -146,7 +146,7 @@ function linkDown(world: World, node: SimNode): Begun | undefined {
   node.kernel.setLink(ETH0, { isUp: false });
   return {
     text: `${node.name}'s interface is set down`,
-    forMs: world.dice.skewed(50, 8000),
+    forMs: world.dice.lasting(50, 8000),
     end: () => node.kernel.setLink(ETH0, { isUp: true }),
   };
 }
@@ -158,7 +158,7 @@ function linkGone(world: World, node: SimNode): Begun | undefined {
   const end = (): void => {
     if (!node.kernel.links.has(ETH0)) node.kernel.addLink({ ...before, isUp: true, hasCarrier: true });
   };
-  return { text: `${node.name}'s interface disappears`, forMs: world.dice.skewed(200, 8000), end };
+  return { text: `${node.name}'s interface disappears`, forMs: world.dice.lasting(200, 8000), end };
 }
 
 function partition(world: World): Begun | undefined {
@@ -170,7 +170,7 @@ function partition(world: World): Begun | undefined {
   const names = world.nodes.filter((node) => side.get(node) === true).map((node) => node.name);
   return {
     text: `the segment splits: ${names.join(', ') || 'nobody'} apart`,
-    forMs: dice.skewed(200, 20_000),
+    forMs: dice.lasting(200, 20_000),
     end: () => ends.forEach((end) => end()),
   };
 }
@@ -184,7 +184,7 @@ function oneWay(world: World, node: SimNode): Begun | undefined {
   const text = isOut
     ? `${other.mac.text} no longer hears ${node.name}`
     : `${node.name} no longer hears ${other.mac.text}`;
-  return { text, forMs: world.dice.skewed(200, 20_000), end };
+  return { text, forMs: world.dice.lasting(200, 20_000), end };
 }
 
 function isolated(world: World, node: SimNode): Begun {
@@ -193,7 +193,7 @@ function isolated(world: World, node: SimNode): Begun {
   if (dice.chance(0.5)) ends.push(world.api.begin({ kind: dice.pick(['unreachable', 'silent'] as const) }, node.id));
   return {
     text: `${node.name} is alone (a switch port)`,
-    forMs: dice.skewed(200, 20_000),
+    forMs: dice.lasting(200, 20_000),
     end: () => ends.forEach((end) => end()),
   };
 }
@@ -210,14 +210,14 @@ function badSegment(world: World): Begun {
     lan.doubleProbability = before.double;
     lan.delayMaxMs = before.delay;
   };
-  return { text, forMs: dice.skewed(500, 20_000), end };
+  return { text, forMs: dice.lasting(500, 20_000), end };
 }
 
 function apiFault(world: World, node: SimNode | undefined, fault: ApiFault, longestMs: number): Begun {
   const who = node === undefined ? 'everybody' : node.name;
   return {
     text: `API ${fault.kind} for ${who}`,
-    forMs: world.dice.skewed(100, longestMs),
+    forMs: world.dice.lasting(100, longestMs),
     end: world.api.begin(fault, node?.id),
   };
 }
@@ -248,13 +248,14 @@ function leaseTouched(world: World): Begun {
 function stranger(world: World): Begun {
   const ip = world.dice.pick(world.vips);
   const end = world.addStranger(ip);
-  return { text: `a stranger uses ${ip.text}`, forMs: world.dice.skewed(100, 15_000), end };
+  return { text: `a stranger uses ${ip.text}`, forMs: world.dice.lasting(100, 15_000), end };
 }
 
 function addressDeleted(world: World, node: SimNode): Begun | undefined {
   const ip = world.dice.pick(world.vips);
   if (!node.kernel.has(ip)) return undefined;
   node.kernel.deleteAll(ip);
+  world.watchman.expectRestored(node, ip);
   return { text: `somebody deletes ${ip.text} on ${node.name}`, forMs: 0, end: nothing };
 }
 
@@ -264,7 +265,7 @@ function refuse(world: World, node: SimNode, effect: 'address.add' | 'address.de
   const end = (): void => {
     node.refuses = new Set();
   };
-  const forMs = world.dice.skewed(50, 6000);
+  const forMs = world.dice.lasting(50, 6000);
   if (effect === 'address.delete') world.watchman.excuse(forMs + DELETE_AGAIN_MS);
   return { text: `${node.name}'s kernel refuses ${effect}`, forMs, end };
 }
@@ -273,7 +274,7 @@ function netlinkOverrun(world: World, node: SimNode): Begun | undefined {
   if (node.process === undefined || node.process.isDeafToKernel) return undefined;
   return {
     text: `${node.name} loses notifications of its kernel`,
-    forMs: world.dice.skewed(10, 3000),
+    forMs: world.dice.lasting(10, 3000),
     end: node.loseNotifications(),
   };
 }
@@ -287,7 +288,7 @@ function leftover(world: World, node: SimNode): Begun | undefined {
   const length = ip.family === 'ipv4' ? world.dice.pick([32, 24]) : 128;
   const ifindex = world.dice.pick([ETH0, LOOPBACK]);
   node.kernel.add({ ifindex, prefix: prefixOf(`${ip.text}/${length}`), validSeconds: Number.POSITIVE_INFINITY });
-  const forMs = world.dice.skewed(100, 8000);
+  const forMs = world.dice.lasting(100, 8000);
   return { text: `kube-vip crashed on ${node.name} and left ${ip.text}/${length}`, forMs, end: () => node.start() };
 }
 

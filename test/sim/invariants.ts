@@ -15,7 +15,8 @@
  *                   timeout, or with consent, or where it had been a moment before.
  *   ordinary        An address that a person configured is never taken away.
  *   held            While the API works and a node is well, an address that nobody else uses is held, within
- *                   `leaseDuration` + 2.5 s; counted from the last word of a holder who is not well himself.
+ *                   `leaseDuration` + 2.5 s; counted from the last word of a holder who can't act.
+ *   restored        An address that somebody deletes is back within half a second.
  *   live            A loop does not spin, a node does not chatter.
  */
 
@@ -60,7 +61,10 @@ const DRIFT_MS = 10;
 export const HELD_SLACK_MS = 2500;
 /** A refused delete is tried again after a second. */
 const REFUSED_AGAIN_MS = 1300;
-const STEPS_PER_SECOND_MAX = 400;
+/** A notification, and a loop that is busy with something else. */
+const RESTORED_MS = 500;
+/** Per node: a suspected holder is asked for a hundred times a second at first, and every node hears every answer in IPv6. */
+const STEPS_PER_SECOND_MAX = 1200;
 export const SAMPLE_MS = 100;
 
 export class Watchman {
@@ -132,8 +136,9 @@ export class Watchman {
     if (effect.kind === 'address.delete') {
       for (const held of node.kernel.find(effect.prefix.ip)) {
         const isMeant = held.address.ifindex === effect.ifindex && held.address.prefix.length === effect.prefix.length;
-        if (isMeant && held.isOrdinary)
+        if (isMeant && held.isOrdinary) {
           this.#fail('ordinary', `${node.name} deletes its ordinary address ${effect.prefix.ip.text}`);
+        }
       }
       this.look();
     }
@@ -155,10 +160,12 @@ export class Watchman {
         );
       }
     }
-    if (after.holder === '' && before?.holder !== name)
+    if (after.holder === '' && before?.holder !== name) {
       this.#fail('lease-kept', `${name} releases the Lease of ${before?.holder}`);
-    if (isMove && after.transitions !== before.transitions + 1)
+    }
+    if (isMove && after.transitions !== before.transitions + 1) {
       this.#fail('transitions', `${before.transitions} → ${after.transitions}`);
+    }
     if (after.transitions < this.#highestTransitions) this.#fail('transitions', `back to ${after.transitions}`);
     this.#highestTransitions = after.transitions;
     this.#leaseChangedAt = schedule.now;
@@ -181,6 +188,18 @@ export class Watchman {
         }
       }
     }
+  }
+
+  /** Somebody has deleted the address from a node: if that goes on holding, it is put back. */
+  expectRestored(node: SimNode, ip: Ip): void {
+    const { schedule } = this.#options;
+    const { process } = node;
+    const isHolding = (): boolean =>
+      node.isWell && node.process?.state.vips.get(ip.text)?.phase === 'holding' && node.process === process;
+    if (!isHolding()) return;
+    schedule.in(RESTORED_MS, () => {
+      if (isHolding() && !node.kernel.has(ip)) this.#fail('restored', `${node.name} has not put ${ip.text} back`);
+    });
   }
 
   /** At the end of a run that ended calm: `node` names who holds. */
@@ -212,8 +231,9 @@ export class Watchman {
       this.#fail('lifetime', `${node.name} puts ${ip.text} up to ${Math.round(end - limit)} ms beyond its Lease`);
     }
     const found = node.kernel.find(ip);
-    if (found.some((held) => held.isOrdinary))
+    if (found.some((held) => held.isOrdinary)) {
       this.#fail('ordinary', `${node.name} replaces its ordinary address ${ip.text}`);
+    }
     if (found.length === 0) this.#claim(node, ip);
   }
 
@@ -252,8 +272,9 @@ export class Watchman {
     for (const ip of this.#options.vips) {
       const isUp = node.kernel.find(ip).some((held) => held.address.protocol === ADDRESS_PROTOCOL);
       if (!isUp) continue;
-      // Without consent it is allowed when a stopping process has waited for the kernel in vain.
-      if (isConsent || node.process?.state.lifecycle === 'running') {
+      // Without consent it is allowed when a process has waited for a kernel that refuses in vain.
+      const isRefused = this.#options.schedule.now - node.lastRefusedAt < REFUSED_AGAIN_MS;
+      if (isConsent || !isRefused) {
         this.#fail('released-after', `${node.name} releases the Lease while its kernel has ${ip.text}`);
       }
     }
@@ -278,7 +299,8 @@ export class Watchman {
     }
     const wellSince = Math.min(schedule.now, ...this.#wellSince.values());
     const holder = nodes.find((node) => node.name === api.lease?.holder);
-    const isHolderWell = holder === undefined || this.#wellSince.has(holder);
+    // A holder who can act and can't serve is expected to release.
+    const isHolderActing = holder === undefined || (holder.isActing && api.isHealthyFor(holder.id));
     for (const ip of vips) {
       for (const node of nodes) {
         const key = `${node.name} ${ip.text}`;
@@ -291,8 +313,9 @@ export class Watchman {
       const isDue = isFree && this.#options.isWanted(ip) && this.#wellSince.size > 0;
       const isHeld = nodes.some((node) => node.isAnswering(ip));
       if (!isDue || isHeld) this.#unheldSince.set(ip.text, schedule.now);
-      else if (!isHolderWell)
+      else if (!isHolderActing) {
         this.#unheldSince.set(ip.text, Math.max(this.#unheldSince.get(ip.text) ?? 0, this.#leaseChangedAt));
+      }
       const unheldMs = schedule.now - Math.max(wellSince, this.#unheldSince.get(ip.text) ?? schedule.now);
       if (unheldMs > Math.max(rules.election.leaseDurationMs, api.lease?.durationMs ?? 0) + HELD_SLACK_MS) {
         this.#fail('held', `nobody has held ${ip.text} for ${Math.round(unheldMs)} ms, though somebody could`);

@@ -84,8 +84,9 @@ export class SimLan {
   /** The announcement of a host that is no node. */
   announce(from: LanHost, heard: Heard): void {
     for (const host of this.hosts) {
-      if (host !== from)
+      if (host !== from) {
         this.carry(from, host, () => this.#arrive(from, host, heard, () => useFrame(from.mac, heard.ip)));
+      }
     }
   }
 

@@ -1,2 +1,236 @@
+/**
+ * Mutants: the core with one guard left out or one thing counted wrongly, made from outside by tampering with rules,
+ * events, states or effects around `step`. Each must break an invariant; otherwise the simulator proves nothing about that
+ * guard. `breaks` names the invariants that may notice first.
+ */
+
+import { step } from '../../src/agent/step.ts';
+import type { Effect } from '../../src/agent/effect.ts';
+import type { AgentEvent } from '../../src/agent/event.ts';
+import type { AgentRules, AgentState } from '../../src/agent/state.ts';
+import { WITHDRAWN_ANNOTATION } from '../../src/leader/lease-write.ts';
+import { after, NEVER, type MonotonicMs } from '../../src/base/time.ts';
+import type { StepFunction } from './node.ts';
+import { ADDRESS_PROTOCOL } from './kernel.ts';
 import type { Mutant } from './world.ts';
-export const MUTANTS: readonly Mutant[] = [];
+
+export interface NamedMutant extends Mutant {
+  readonly breaks: readonly string[];
+}
+
+export const MUTANTS: readonly NamedMutant[] = [
+  {
+    name: 'tenure-endless',
+    what: 'a holder whose renewals fail goes on holding',
+    breaks: ['tenure', 'one-holder'],
+    rules: (rules) => ({ ...rules, election: { ...rules.election, renewDeadlineMs: 1e9 } }),
+  },
+  {
+    name: 'tenure-from-answer',
+    what: 'tenure counts from the answer of a renewal, not from its sending',
+    breaks: ['tenure', 'lifetime'],
+    step: onState((state, event, now) =>
+      event.kind === 'lease.written' ? withElection(state, { pending: resent(state, now) }) : state,
+    ),
+  },
+  {
+    name: 'lifetime-endless',
+    what: 'addresses have no kernel lifetime',
+    breaks: ['lifetime'],
+    step: onEffects((effect) =>
+      effect.kind === 'address.add' ? [{ ...effect, validSeconds: Number.POSITIVE_INFINITY }] : [effect],
+    ),
+  },
+  {
+    name: 'lifetime-unlimited',
+    what: 'the kernel lifetime is always the configured one, however little of the Lease is left',
+    breaks: ['lifetime'],
+    step: onEffects((effect, rules) =>
+      effect.kind === 'address.add' ? [{ ...effect, validSeconds: rules.vip.lifetimeSeconds }] : [effect],
+    ),
+  },
+  {
+    name: 'probe-skipped',
+    what: 'an address is claimed without asking the wire',
+    breaks: ['wire'],
+    rules: (rules) => ({ ...rules, vip: { ...rules.vip, probeCount: 0 } }),
+  },
+  {
+    name: 'answers-ignored',
+    what: 'probes are sent, answers are not heard',
+    breaks: ['wire'],
+    step: onEvent((event) => (event.kind === 'frame.received' ? { kind: 'tick' } : event)),
+  },
+  {
+    name: 'delete-left-out',
+    what: 'addresses are not deleted, only left to their lifetime',
+    breaks: ['tenure', 'released-after', 'held'],
+    step: onEffects((effect) => (effect.kind === 'address.delete' ? [] : [effect])),
+  },
+  {
+    name: 'release-first',
+    what: 'the Lease is released before the address is withdrawn',
+    breaks: ['released-after'],
+    step: releaseFirst,
+  },
+  {
+    name: 'consent-always',
+    what: 'every release says that the addresses are withdrawn, known or not',
+    breaks: ['released-after', 'one-holder'],
+    step: onEffects((effect) => [
+      effect.kind === 'lease.update' && effect.lease.holder === '' ? consenting(effect) : effect,
+    ]),
+  },
+  {
+    name: 'expiry-early',
+    what: "another's Lease is taken at 80 % of its duration",
+    breaks: ['lease-kept'],
+    step: onEvent((event) =>
+      event.kind === 'lease.observed' && event.lease !== undefined
+        ? { ...event, lease: { ...event.lease, durationMs: event.lease.durationMs * 0.8 } }
+        : event,
+    ),
+  },
+  {
+    name: 'expiry-from-start',
+    what: 'expiry counts from the start of the process, not from the last change seen',
+    breaks: ['lease-kept'],
+    step: onState((state) => {
+      const { observed } = state.election;
+      return observed === undefined ? state : withElection(state, { observed: { ...observed, at: state.startedAt } });
+    }),
+  },
+  {
+    name: 'versions-ignored',
+    what: 'compare-and-swap does not compare',
+    breaks: ['lease-kept', 'transitions', 'one-holder'],
+    ignoresVersions: true,
+  },
+  {
+    name: 'transitions-uncounted',
+    what: 'a change of holder counts no transition',
+    breaks: ['transitions'],
+    step: onEffects((effect, rules, state) =>
+      effect.kind === 'lease.update' && effect.lease.holder === rules.node
+        ? [{ ...effect, lease: { ...effect.lease, transitions: state.election.pending?.base?.transitions ?? 0 } }]
+        : [effect],
+    ),
+  },
+  {
+    name: 'jump-ignored',
+    what: 'time that the monotonic clock did not count is ignored',
+    breaks: ['tenure', 'one-holder', 'lifetime'],
+    step: onEvent((event) => (event.kind === 'clock.jumped' ? { kind: 'tick' } : event)),
+  },
+  {
+    name: 'carrier-ignored',
+    what: 'a holder whose cable is cut keeps the Lease',
+    breaks: ['held'],
+    step: onEvent((event) =>
+      event.kind === 'kernel.changed' && event.change.kind === 'link'
+        ? { ...event, change: { ...event.change, link: { ...event.change.link, hasCarrier: true } } }
+        : event,
+    ),
+  },
+  {
+    name: 'removal-ignored',
+    what: 'an address that somebody deletes is put back only with the next renewal of its lifetime',
+    breaks: ['restored', 'wire'],
+    step: onEvent((event) =>
+      event.kind === 'kernel.changed' && event.change.kind === 'address-gone' ? { kind: 'tick' } : event,
+    ),
+  },
+  {
+    name: 'ordinary-marked',
+    what: 'every address of the node is taken for one of ours',
+    breaks: ['ordinary'],
+    step: onEvent((event) =>
+      event.kind === 'kernel.dumped'
+        ? {
+            ...event,
+            snapshot: {
+              ...event.snapshot,
+              addresses: event.snapshot.addresses.map((address) => ({ ...address, protocol: ADDRESS_PROTOCOL })),
+            },
+          }
+        : event,
+    ),
+  },
+  {
+    name: 'never-takes-over',
+    what: 'an expired Lease is left to its dead holder',
+    breaks: ['held'],
+    step: onState((state) => {
+      const { observed } = state.election;
+      const isAnothers = observed?.lease !== undefined && observed.lease.holder !== '';
+      return isAnothers && state.election.phase === 'following'
+        ? withElection(state, { observed: { ...observed, at: NEVER } })
+        : state;
+    }),
+  },
+  {
+    name: 'restless',
+    what: 'a deadline stays in the past',
+    breaks: ['exception'],
+    step: (rules, state, event, now) => {
+      const stepped = step(rules, state, event, now);
+      const vips = new Map(
+        [...stepped.state.vips].map(([key, vip]) => [key, vip.phase === 'idle' ? { ...vip, nextAt: now } : vip]),
+      );
+      return { ...stepped, state: { ...stepped.state, vips } };
+    },
+  },
+];
+
+function onEvent(change: (event: AgentEvent) => AgentEvent): StepFunction {
+  return (rules, state, event, now) => step(rules, state, change(event), now);
+}
+
+/** Changes what the core knows before each step. */
+function onState(change: (state: AgentState, event: AgentEvent, now: MonotonicMs) => AgentState): StepFunction {
+  return (rules, state, event, now) => step(rules, change(state, event, now), event, now);
+}
+
+function onEffects(change: (effect: Effect, rules: AgentRules, state: AgentState) => readonly Effect[]): StepFunction {
+  return (rules, before, event, now) => {
+    const { state, effects } = step(rules, before, event, now);
+    return { state, effects: effects.flatMap((effect) => change(effect, rules, state)) };
+  };
+}
+
+function withElection(state: AgentState, change: Partial<AgentState['election']>): AgentState {
+  return { ...state, election: { ...state.election, ...change } };
+}
+
+function resent(state: AgentState, now: MonotonicMs): AgentState['election']['pending'] {
+  const { pending } = state.election;
+  return pending === undefined ? undefined : { ...pending, sentAt: after(now, 0) };
+}
+
+function consenting(effect: Extract<Effect, { kind: 'lease.create' | 'lease.update' }>): Effect {
+  const { lease } = effect;
+  const annotations = { ...lease.annotations, [WITHDRAWN_ANNOTATION]: `${lease.holder}/${lease.transitions}` };
+  return { ...effect, lease: { ...lease, annotations } };
+}
+
+/** Pretends to the core that each deletion has been confirmed at once, and sends what follows before the deletion. */
+function releaseFirst(
+  rules: AgentRules,
+  before: AgentState,
+  event: AgentEvent,
+  now: MonotonicMs,
+): ReturnType<StepFunction> {
+  const first = step(rules, before, event, now);
+  const [deletion] = first.effects.filter((effect) => effect.kind === 'address.delete');
+  const found = [...(first.state.kernel?.addresses.values() ?? [])].find(
+    (address) => deletion !== undefined && address.prefix.ip.text === deletion.prefix.ip.text,
+  );
+  if (found === undefined) return first;
+  const confirmed = step(
+    rules,
+    first.state,
+    { kind: 'kernel.changed', change: { kind: 'address-gone', address: found } },
+    now,
+  );
+  return { state: confirmed.state, effects: [...confirmed.effects, ...first.effects] };
+}

@@ -76,6 +76,7 @@ export interface SimProcess {
   isDeafToKernel: boolean;
 }
 
+const INBOX_FRAMES_MAX = 200;
 /** More steps at one instant than this: the loop spins. */
 const STEPS_AT_ONCE_MAX = 50;
 /** Clock jumps below this are taken for drift by the running loop (runtime/clock-watch.ts). */
@@ -129,11 +130,17 @@ export class SimNode implements LanHost {
     return this.#pausedAt !== undefined;
   }
 
-  /** The machine and its process are in order, its cable is in. */
+  /** Acting, and its cable is in. */
   get isWell(): boolean {
+    return this.isActing && this.isOnline();
+  }
+
+  /** The machine and its process are in order. */
+  get isActing(): boolean {
     const { process } = this;
     return (
-      this.isOnline() &&
+      this.isPowered &&
+      !this.isPaused &&
       process !== undefined &&
       !process.isFrozen &&
       !process.isDeafToKernel &&
@@ -162,6 +169,8 @@ export class SimNode implements LanHost {
   hear(heard: Heard, frame: () => Uint8Array): void {
     const { process } = this;
     if (process === undefined || !process.capture.includes(heard.ip.text)) return;
+    // A packet socket that nobody reads overflows.
+    if (process.inbox.length > INBOX_FRAMES_MAX) return;
     this.#deliver(process, { kind: 'frame.received', ifindex: process.captureIndex, frame: frame() }, 0.05, 1);
   }
 
@@ -308,8 +317,9 @@ export class SimNode implements LanHost {
       const event = process.inbox.shift();
       const isDue = agentDeadline(process.rules, process.state, this.mono()) <= this.mono();
       if (event === undefined && !isDue) break;
-      if (steps > STEPS_AT_ONCE_MAX && event === undefined)
+      if (steps > STEPS_AT_ONCE_MAX && event === undefined) {
         throw new Error(`${this.name} spins: its deadline stays in the past`);
+      }
       const jumpMs = this.#pausedMs - this.#seenPausedMs;
       this.#seenPausedMs = this.#pausedMs;
       if (jumpMs >= JUMP_MIN_MS) this.#step(process, { kind: 'clock.jumped', byMs: jumpMs });
@@ -386,8 +396,9 @@ export class SimNode implements LanHost {
         return api.call(id, effect, (event) => this.#receive(process, event));
       case 'address.add': {
         const { ifindex, prefix, validSeconds } = effect;
-        if (this.refuses.has('address.add') || !this.kernel.links.has(ifindex))
+        if (this.refuses.has('address.add') || !this.kernel.links.has(ifindex)) {
           return this.#refused(process, effect, prefix.ip.text);
+        }
         const { incarnation: addedBy } = process;
         return this.kernel.add({ ifindex, prefix, validSeconds, protocol: ADDRESS_PROTOCOL, addedBy });
       }
@@ -396,8 +407,9 @@ export class SimNode implements LanHost {
         this.kernel.delete(effect.ifindex, effect.prefix);
         return;
       case 'frame.send':
-        if (this.kernel.links.get(effect.ifindex)?.isUp !== true)
+        if (this.kernel.links.get(effect.ifindex)?.isUp !== true) {
           return this.#refused(process, effect, effect.address.text);
+        }
         if (this.isOnline()) lan.broadcast(this, effect.frame);
         return;
       case 'capture.set':

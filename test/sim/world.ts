@@ -283,11 +283,14 @@ export class World implements NodeWitness {
   #planFaults(): void {
     const kinds = Object.keys(FAULTS);
     const total = kinds.reduce((sum, kind) => sum + (FAULTS[kind]?.[0] ?? 0), 0);
+    let at = 0;
     for (let count = 0; count < this.profile.faultCount; count += 1) {
-      const at = this.dice.between(2000, this.profile.faultsUntil);
+      // Troubles come together: half of them soon after another.
+      const isSoon = count > 0 && this.dice.chance(0.5);
+      at = isSoon ? at + this.dice.skewed(0, 8000) : this.dice.between(500, this.profile.faultsUntil);
       let roll = this.dice.next() * total;
       const kind = kinds.find((one) => (roll -= FAULTS[one]?.[0] ?? 0) < 0) ?? 'crash';
-      this.schedule.at(at, () => this.#beginFault(kind));
+      if (at < this.profile.faultsUntil) this.schedule.at(at, () => this.#beginFault(kind));
     }
     this.schedule.at(this.profile.faultsUntil, () => this.#mend());
   }

@@ -148,8 +148,9 @@ export class NodeScript {
 
   call(): LeaseEffect {
     for (const { effect } of this.log.toReversed()) {
-      if (effect.kind === 'lease.create' || effect.kind === 'lease.update' || effect.kind === 'lease.read')
+      if (effect.kind === 'lease.create' || effect.kind === 'lease.update' || effect.kind === 'lease.read') {
         return effect;
+      }
     }
     throw new Error('no call was sent');
   }
