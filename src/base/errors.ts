@@ -37,11 +37,13 @@ export const ERRORS = {
   },
   NATIVE_ADDON_UNLOADABLE: {
     summary: 'The native addon could not be written anywhere it can be executed from.',
-    remedy: 'Mount an emptyDir (medium: Memory) at /tmp or /run of the container, or set TMPDIR to a writable, executable folder.',
+    remedy:
+      'Mount an emptyDir (medium: Memory) at /tmp or /run of the container, or set TMPDIR to a writable, executable folder.',
   },
   CAPABILITY_MISSING: {
     summary: 'The process lacks a Linux capability it needs.',
-    remedy: 'Add {capability} to securityContext.capabilities.add of the container (drop ALL, add NET_ADMIN and NET_RAW).',
+    remedy:
+      'Add {capability} to securityContext.capabilities.add of the container (drop ALL, add NET_ADMIN and NET_RAW).',
   },
   INTERFACE_MISSING: {
     summary: 'The network interface the address belongs on does not exist.',
@@ -81,7 +83,8 @@ export const ERRORS = {
   },
   API_UNTRUSTED: {
     summary: 'The certificate of the API server does not verify.',
-    remedy: 'Compare certificate-authority in the kubeconfig with the CA that signed the certificate served at {endpoint}.',
+    remedy:
+      'Compare certificate-authority in the kubeconfig with the CA that signed the certificate served at {endpoint}.',
   },
   API_REQUEST_FAILED: {
     summary: 'The API server answered with an error.',
@@ -97,7 +100,8 @@ export const ERRORS = {
   },
   API_UNREACHABLE: {
     summary: 'No API server endpoint answers.',
-    remedy: 'Check kube-apiserver on this node: `crictl ps --name kube-apiserver` and `curl -k https://127.0.0.1:6443/livez`.',
+    remedy:
+      'Check kube-apiserver on this node: `crictl ps --name kube-apiserver` and `curl -k https://127.0.0.1:6443/livez`.',
   },
   DUPLICATE_IDENTITY: {
     summary: 'Another process contends for the Lease under the same node name.',
@@ -121,7 +125,8 @@ export const ERRORS = {
   },
   CAPTURE_FAILED: {
     summary: 'Frames cannot be received from the network interface.',
-    remedy: 'See the errno in the message; ENODEV means that the interface is gone, ENOMEM that net.core.optmem_max is too small.',
+    remedy:
+      'See the errno in the message; ENODEV means that the interface is gone, ENOMEM that net.core.optmem_max is too small.',
   },
   PORT_IN_USE: {
     summary: 'A local port or socket is taken.',
@@ -129,7 +134,8 @@ export const ERRORS = {
   },
   LISTEN_FAILED: {
     summary: 'A local port or socket cannot be opened.',
-    remedy: 'See the errno in the message: {setting} must name an address of this node and a port or folder that the process may use.',
+    remedy:
+      'See the errno in the message: {setting} must name an address of this node and a port or folder that the process may use.',
   },
   NOT_RUNNING: {
     summary: 'Nothing answers on the status socket.',
@@ -146,7 +152,8 @@ export const ERRORS = {
   },
   INTERNAL_ERROR: {
     summary: 'Holdfast met a situation it was not written for.',
-    remedy: 'Please report it with the log line. Kernel lifetimes remove the addresses of a process that ended; the restarted one takes part again.',
+    remedy:
+      'Please report it with the log line. Kernel lifetimes remove the addresses of a process that ended; the restarted one takes part again.',
   },
   NAME_UNRESOLVED: {
     summary: 'The DNS name of the virtual IP does not resolve.',
@@ -158,7 +165,8 @@ export const ERRORS = {
   },
   CONFIG_ADDRESS_MISSING: {
     summary: 'The control plane is enabled, but no virtual IP is given.',
-    remedy: 'Set `address` to the virtual IP, for example address=192.0.2.10 or, dual-stack, address=192.0.2.10,2001:db8::10.',
+    remedy:
+      'Set `address` to the virtual IP, for example address=192.0.2.10 or, dual-stack, address=192.0.2.10,2001:db8::10.',
   },
   CONFIG_ADDRESS_INVALID: {
     summary: 'An entry of `address` is neither an IP address nor a DNS name.',
@@ -175,6 +183,11 @@ export const ERRORS = {
   CONFIG_SUBNET_INVALID: {
     summary: 'vip_subnet does not fit the virtual IPs.',
     remedy: 'Set vip_subnet to {expected}, or leave it out: 32 for IPv4 and 128 for IPv6 are used then.',
+  },
+  CONFIG_SUBNET_WIDE: {
+    summary: 'vip_subnet ties the virtual IP to other addresses of the node.',
+    remedy:
+      'Leave vip_subnet out (32 is used then), or run `sysctl -w net.ipv4.conf.all.promote_secondaries=1` on each node.',
   },
   CONFIG_LEASE_TIMES: {
     summary: 'The times of the election do not fit together.',

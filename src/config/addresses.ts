@@ -134,6 +134,8 @@ export function toVipSources(
   families: NameFamilies,
   findings: Findings,
 ): readonly VipSource[] {
+  const hasIpv4 = entries.some((entry) => entry.kind === 'name' || entry.ip.family === 'ipv4');
+  if (hasIpv4) warnNetworkLength(lengths.ipv4, findings);
   return entries.map((entry) => {
     if (entry.kind === 'name') return { kind: 'name', name: entry.name, families, prefixLengths: lengths };
     const prefixLength = lengths[entry.ip.family];
@@ -212,6 +214,17 @@ function isEdgeOfPrefix(ip: Ip, length: number): boolean {
 
 function tooLong(family: Family, length: number): string {
   return `vip_subnet ${length} is more than the ${familyBits(family)} bits of an ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`;
+}
+
+/**
+ * Of the IPv4 addresses of one network on an interface the first is primary and the others its secondaries, which go with
+ * it (Linux net/ipv4/devinet.c, __inet_del_ifa). Usually the node's own came first, but not after it was set anew. IPv6
+ * knows no secondaries.
+ */
+function warnNetworkLength(length: number, findings: Findings): void {
+  if (length === familyBits('ipv4')) return;
+  const message = `vip_subnet puts the virtual IP on the interface with a prefix of ${length} bits: if it comes before an address of the node in the same network, the kernel removes that one together with the virtual IP`;
+  findings.warnings.push(finding('CONFIG_SUBNET_WIDE', 'vip_subnet', message));
 }
 
 function warnShortPrefix(length: number, findings: Findings): void {

@@ -107,6 +107,19 @@ describe('vip_subnet', () => {
     ]);
   });
 
+  test.each([
+    [{ vip_subnet: '24', address: '192.0.2.10' }, 1],
+    [{ vip_subnet: '31', address: '192.0.2.10' }, 1],
+    [{ vip_subnet: '24,128', address: '192.0.2.10,192.0.2.11,2001:db8::10' }, 1],
+    [{ vip_subnet: '24', address: 'vip.example' }, 1],
+    [{ vip_subnet: '32', address: '192.0.2.10' }, 0],
+    [{ address: '192.0.2.10,2001:db8::10' }, 0],
+    [{ vip_subnet: '64', address: '2001:db8::10' }, 0],
+  ])('of an IPv4 network ties the address to others of it, which is worth a warning: %j', (env, count) => {
+    const expected = Array.from({ length: count }, () => ['vip_subnet', 'CONFIG_SUBNET_WIDE']);
+    expect(warningsOf(env)).toEqual(expected);
+  });
+
   test.each(['192.0.2.0', '192.0.2.255'])('makes %s the edge of its own /24', (address) => {
     expect(problemsOf({ vip_subnet: '24', address })).toEqual([['address', 'CONFIG_ADDRESS_UNUSABLE']]);
     expect(problemsOf({ vip_subnet: '16', address })).toEqual([]);
