@@ -14,9 +14,23 @@ const LEFT_OUT: ReadonlySet<OptionName> = new Set<OptionName>(['vip_nodename', '
 /** Listening on these means every address of the node, 127.0.0.1 among them. */
 const WILDCARD_HOSTS = ['', '0.0.0.0', '::', '*'];
 
+/**
+ * Where a generated manifest has its probes go unless it is told otherwise: a port that is nobody else's. On
+ * prometheus_server's default, which is kube-vip's too, the kubelet would ask kube-vip while both run on a node. Next to
+ * those of the Kubernetes components (10248 to 10260) and below what Linux gives out by itself
+ * (net.ipv4.ip_local_port_range).
+ */
+export const PROBE_PORT = 10_264;
+
 export interface ProbeTarget {
   readonly host: string;
   readonly port: number;
+}
+
+/** The settings a manifest is made from: those given, and a port for the probes. */
+export function manifestValues(values: Values): Values {
+  if (values.health_check_port.source !== 'default') return values;
+  return { ...values, health_check_port: { value: String(PROBE_PORT), source: 'flag' } };
 }
 
 /** Settings that differ from their defaults and the essential ones, in the order of the table, then the node name. */

@@ -6,6 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { generatedFiles } from '../../../scripts/docs.ts';
 import { runKubeadm } from '../../../src/cli/kubeadm.ts';
 import { runManifest, type ManifestFlags, type ManifestKind } from '../../../src/cli/manifest.ts';
+import { PROBE_PORT } from '../../../src/config/manifest/environment.ts';
 import type { ConfigInput } from '../../../src/config/parse.ts';
 import schema from '../../vectors/kubernetes/openapi-1.36.3.json' with { type: 'json' };
 import { environmentOf, podSpecOf, readDocuments } from './manifest-reader.ts';
@@ -133,7 +134,8 @@ describe('the pod', () => {
     >;
     const back = parseWith({ env, flags: argFlags });
     expect(back.problems).toEqual([]);
-    expect(back.config).toEqual(parseWith({ env: {}, flags: { ...flags, nodeName: 'node-7' } }).config);
+    const expected = { healthCheckPort: String(PROBE_PORT), ...flags, nodeName: 'node-7' };
+    expect(back.config).toEqual(parseWith({ env: {}, flags: expected }).config);
   });
 
   test('names only what differs from the defaults, and what a reader looks for', () => {
@@ -142,6 +144,7 @@ describe('the pod', () => {
       'vip_arp',
       'address',
       'vip_interface',
+      'health_check_port',
       'vip_nodename',
     ]);
   });
@@ -185,16 +188,27 @@ describe('the pod', () => {
     expect(spec.priorityClassName).toBe('system-node-critical');
     expect(spec.containers[0]?.resources).toEqual({ requests: { cpu: '20m', memory: '64Mi' } });
     for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe'] as const) {
-      expect(spec.containers[0]?.[probe]?.httpGet).toMatchObject({ host: '127.0.0.1', port: 2112 });
+      expect(spec.containers[0]?.[probe]?.httpGet).toMatchObject({ host: '127.0.0.1', port: PROBE_PORT });
     }
     expect(spec.containers[0]?.readinessProbe?.httpGet?.path).toBe('/readyz');
     expect(spec.containers[0]?.livenessProbe?.httpGet?.path).toBe('/livez');
   });
 
   test.each([
-    [{ prometheusHTTPServer: '10.0.0.1:9100' }, { host: '10.0.0.1', port: 9100 }],
-    [{ prometheusHTTPServer: '0.0.0.0:9100' }, { host: '127.0.0.1', port: 9100 }],
-    [{ prometheusHTTPServer: '[::]:9100' }, { host: '127.0.0.1', port: 9100 }],
+    [{}, { host: '127.0.0.1', port: PROBE_PORT }],
+    [{ prometheusHTTPServer: '' }, { host: '127.0.0.1', port: PROBE_PORT }],
+    [
+      { healthCheckPort: '0', prometheusHTTPServer: '10.0.0.1:9100' },
+      { host: '10.0.0.1', port: 9100 },
+    ],
+    [
+      { healthCheckPort: '0', prometheusHTTPServer: '0.0.0.0:9100' },
+      { host: '127.0.0.1', port: 9100 },
+    ],
+    [
+      { healthCheckPort: '0', prometheusHTTPServer: '[::]:9100' },
+      { host: '127.0.0.1', port: 9100 },
+    ],
     [{ healthCheckPort: '8080' }, { host: '127.0.0.1', port: 8080 }],
     [
       { healthCheckPort: '8080', prometheusHTTPServer: '' },
@@ -205,7 +219,7 @@ describe('the pod', () => {
   });
 
   test('has no probes when nothing listens, and says so', () => {
-    const text = manifest('pod', { ...ARP, prometheusHTTPServer: '' });
+    const text = manifest('pod', { ...ARP, prometheusHTTPServer: '', healthCheckPort: '0' });
     expect(podSpecOf(text).containers[0]).not.toHaveProperty('livenessProbe');
     expect(podSpecOf(text).containers[0]?.args).toEqual(['manager', '--prometheusHTTPServer=']);
     expect(text).toContain('# No probes');
