@@ -94,7 +94,9 @@ describe('a follower', () => {
     const sent = script.log.map(({ effect }) => effect);
     const probes = sent.filter((effect) => effect.kind === 'frame.send' && effect.purpose === 'probe');
     expect(probes.length).toBeGreaterThanOrEqual(3);
-    expect(sent.findIndex((effect) => effect.kind === 'lease.update')).toBeGreaterThan(sent.findIndex((effect) => effect === probes[2]));
+    expect(sent.findIndex((effect) => effect.kind === 'lease.update')).toBeGreaterThan(
+      sent.findIndex((effect) => effect === probes[2]),
+    );
     expect(script.state.moves).toMatchObject([{ cause: 'lease-expired', from: 'b', to: 'a' }]);
   });
 });
@@ -102,7 +104,7 @@ describe('a follower', () => {
 describe('losing tenure', () => {
   it('deletes the address in the step in which tenure ends, before any call to the API', () => {
     const script = new NodeScript().hold();
-    const end = (script.state.election.renewedAt + script.rules.election.renewDeadlineMs);
+    const end = script.state.election.renewedAt + script.rules.election.renewDeadlineMs;
     script.until(end - 1);
     expect(script.holds()).toBe(true);
     const effects = script.until(end).map(({ effect }) => effect);
