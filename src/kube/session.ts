@@ -93,7 +93,10 @@ export class SessionKeeper {
     this.#lastGood = endpoint.name;
     if (before === '' && endpoint === session.endpoints[0]) return;
     this.#returnProbeAt = performance.now() + RETURN_PROBE_MS;
-    this.#options.log('info', 'api endpoint changed', { from: before, to: endpoint.name });
+    // 127.0.0.1 and ::1 are the same server: nothing changed that anybody could act on, and while it limps they alternate.
+    const former = session.endpoints.find(({ name }) => name === before);
+    const isSameServer = former?.origin === 'local' && endpoint.origin === 'local';
+    this.#options.log(isSameServer ? 'debug' : 'info', 'api endpoint changed', { from: before, to: endpoint.name });
   }
 
   setPeers(peers: readonly string[]): void {

@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openApiClient, type ApiClient } from '../../../src/kube/client.ts';
@@ -292,6 +292,24 @@ describe('endpoints', () => {
     const local = await server((request) => request.socket.destroy());
     const { client } = bench(other.url, local.port);
     expect(await client.request(PUT)).toMatchObject({ ok: false, failure: 'conflict', isAmbiguous: true });
+  });
+
+  it('does not tell of 127.0.0.1 and ::1 taking turns: they are the same server', async () => {
+    let isBusy = false;
+    const first = await server((_request, response) => answer(response, isBusy ? 500 : 200, {}));
+    const second = await server(ok);
+    const relay = createServer((socket) => {
+      const onward = connect(second.port, '127.0.0.1');
+      for (const end of [socket, onward]) end.on('error', () => undefined);
+      socket.pipe(onward).pipe(socket);
+    });
+    await new Promise<void>((resolve) => relay.listen(first.port, '::1', resolve));
+    closers.push(() => relay.close());
+    const { client, log } = bench(first.url, first.port);
+    expect(await client.request(GET)).toMatchObject({ ok: true, endpoint: first.url });
+    isBusy = true;
+    expect(await client.request(GET)).toMatchObject({ ok: true, endpoint: `https://[::1]:${first.port}` });
+    expect(log.lines.map(({ level, msg }) => `${level} ${msg}`)).toEqual(['debug api endpoint changed']);
   });
 
   it('goes back to its own server as soon as that is ready', async () => {
