@@ -27,7 +27,7 @@ export async function runManagerCommand(options: ManagerCommandOptions): Promise
   const input = readConfigInput(options.flags);
   const { config, values, problems, warnings } = parseConfig(input);
   if (config === undefined) {
-    for (const problem of problems) options.writeError(findingText(problem));
+    for (const finding of [...problems, ...warnings]) options.writeError(findingText(finding));
     return EXIT_CONFIG;
   }
   const log = await openLog({
