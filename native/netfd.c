@@ -14,6 +14,7 @@
 #define NAPI_VERSION 8
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <node_api.h>
@@ -488,6 +489,28 @@ static napi_value netfd_mlockall(napi_env env, napi_callback_info info) {
   return to_result(env, mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT_SINCE_4_4));
 }
 
+/* Unmaps the pages of one file's segments that nothing can have written to. Answers 1: the first file is enough. */
+static int trim_executable(struct dl_phdr_info *file, size_t size, void *result) {
+  (void)size;
+  size_t page = sysconf(_SC_PAGESIZE);
+  for (size_t i = 0; i < file->dlpi_phnum; i += 1) {
+    const ElfW(Phdr) *segment = &file->dlpi_phdr[i];
+    if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) != 0) continue;
+    uintptr_t start = (file->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+    uintptr_t end = (file->dlpi_addr + segment->p_vaddr + segment->p_filesz + page - 1) & ~(page - 1);
+    if (madvise((void *)start, end - start, MADV_DONTNEED) < 0) *(int *)result = -errno;
+  }
+  return 1;
+}
+
+/* dl_iterate_phdr(3) begins with the executable itself. */
+static napi_value netfd_trim(napi_env env, napi_callback_info info) {
+  (void)info;
+  int result = 0;
+  dl_iterate_phdr(trim_executable, &result);
+  return to_int(env, result);
+}
+
 NAPI_MODULE_INIT() {
   struct state *state = calloc(1, sizeof *state);
   napi_value name;
@@ -522,6 +545,7 @@ NAPI_MODULE_INIT() {
       CALL("clockBoottime", netfd_clock_boottime),
       CALL("setns", netfd_setns),
       CALL("mlockall", netfd_mlockall),
+      CALL("trim", netfd_trim),
   };
   napi_define_properties(env, exports, sizeof calls / sizeof *calls, calls);
   return exports;

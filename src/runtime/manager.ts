@@ -37,6 +37,9 @@ export interface ManagerOptions {
 /** Past this the process ends whatever still hangs: every address has been withdrawn long before. */
 const EXIT_DEADLINE_MS = 5000;
 
+/** When most of Node's code has been used for the last time: credentials are loaded, a free address is held. */
+const TRIM_AFTER_MS = 10_000;
+
 /**
  * Runs until a signal has been honoured; resolves to the exit code.
  * @throws HoldfastError when the machine cannot carry the job: capability, addon, netlink.
@@ -121,6 +124,7 @@ class Manager {
     });
     await this.#openStatus();
     const unhook = this.#hookSignals();
+    setTimeout(() => this.#netfd.trim(), TRIM_AFTER_MS).unref();
     const code = await exit.promise;
     const hardStop = setTimeout(() => process.exit(code), EXIT_DEADLINE_MS);
     unhook();

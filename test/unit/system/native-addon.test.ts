@@ -272,6 +272,14 @@ describe('calls', () => {
     expect(netfd.clockBoottime()).toBeGreaterThanOrEqual(before);
   });
 
+  it('trims the mappings of the executable, which goes on', () => {
+    const resident = () => Number(/RssFile:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
+    const before = resident();
+    expect(netfd.trim()).toBe(0);
+    expect(resident()).toBeLessThan(before * 0.9);
+    expect(new Intl.NumberFormat('de').format(1234.5)).toBe('1.234,5'); // code and data not used until now
+  });
+
   it('watches a netlink socket until unwatched, once each', async () => {
     const fd = open(AF_NETLINK, SOCK_RAW);
     expect(netfd.bind(fd, new Uint8Array([AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))).toBe(0);
