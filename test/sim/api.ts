@@ -6,6 +6,7 @@
 
 import type { AgentEvent } from '../../src/agent/event.ts';
 import type { ApiFailureKind, LeaseRecord } from '../../src/leader/lease-record.ts';
+import type { Member } from '../../src/leader/voters.ts';
 import type { Dice } from './dice.ts';
 import type { Schedule } from './schedule.ts';
 
@@ -55,7 +56,7 @@ interface Watch {
   isClosed: boolean;
   lastAt: number;
   /** Changes held back by a silent path. */
-  held: (LeaseRecord | undefined)[];
+  held: AgentEvent[];
 }
 
 /** reflector backoff of the real client, ms. */
@@ -63,6 +64,8 @@ const RECONNECT_MAX_MS = 2000;
 
 export class SimApi {
   lease: LeaseRecord | undefined;
+  /** Who has registered itself: the member Leases. */
+  readonly members = new Map<string, Member>();
   readonly #options: ApiOptions;
   readonly #faults = new Map<ApiFault, number | undefined>();
   readonly #watches = new Set<Watch>();
@@ -96,6 +99,42 @@ export class SimApi {
 
   /** Sends a call; `answer` is called once, unless the process is gone by then (its business). */
   call(node: number, call: LeaseCall, answer: (event: AgentEvent) => void): void {
+    const { attempt } = call;
+    this.#request(node, {
+      perform: (sentAt) => this.#perform(node, call, sentAt),
+      fail: (failure) => ({ kind: 'lease.failed', attempt, failure, message: failure }),
+      answer,
+    });
+  }
+
+  /** Writes a node's member Lease. */
+  register(node: number, member: Member, answer: (event: AgentEvent) => void): void {
+    const done = (isOk: boolean, message: string): AgentEvent => ({ kind: 'member.registered', isOk, message });
+    this.#request(node, {
+      perform: () => {
+        this.members.set(member.name, member);
+        for (const watch of this.#watches) if (watch.isConnected) this.#send(watch, this.#membersEvent());
+        return done(true, '');
+      },
+      fail: (failure) => done(false, failure),
+      answer,
+    });
+  }
+
+  /** What a look at this node's own API server says. */
+  isAnswering(node: number): boolean {
+    return (['unreachable', 'silent', 'deaf', 'error'] as const).every((kind) => this.#has(node, kind) === undefined);
+  }
+
+  #request(
+    node: number,
+    request: {
+      readonly perform: (sentAt: number) => AgentEvent;
+      readonly fail: (failure: ApiFailureKind) => AgentEvent;
+      readonly answer: (event: AgentEvent) => void;
+    },
+  ): void {
+    const { answer } = request;
     const { schedule, dice, deadlineMs } = this.#options;
     const sentAt = schedule.now;
     let isAnswered = false;
@@ -104,8 +143,7 @@ export class SimApi {
       isAnswered = true;
       answer(event);
     };
-    const fail = (failure: ApiFailureKind): void =>
-      once({ kind: 'lease.failed', attempt: call.attempt, failure, message: failure });
+    const fail = (failure: ApiFailureKind): void => once(request.fail(failure));
     if (this.#has(node, 'unreachable') !== undefined) {
       schedule.in(dice.between(0.5, 5), () => fail('unreachable'));
       return;
@@ -117,9 +155,7 @@ export class SimApi {
     schedule.in(dice.skewed(0.2, 3) + workMs, () => {
       const error = this.#has(node, 'error');
       const isRefused = error !== undefined && dice.chance(error.probability);
-      const event: AgentEvent = isRefused
-        ? { kind: 'lease.failed', attempt: call.attempt, failure: error.failure, message: error.failure }
-        : this.#perform(node, call, sentAt);
+      const event = isRefused ? request.fail(error.failure) : request.perform(sentAt);
       if (this.#has(node, 'deaf') !== undefined || this.#has(node, 'silent') !== undefined) return;
       schedule.in(dice.skewed(0.2, 3), () => once(event));
     });
@@ -190,23 +226,31 @@ export class SimApi {
   }
 
   #publish(): void {
-    for (const watch of this.#watches) if (watch.isConnected) this.#send(watch, this.lease);
+    for (const watch of this.#watches) if (watch.isConnected) this.#send(watch, this.#leaseEvent());
   }
 
-  #send(watch: Watch, lease: LeaseRecord | undefined): void {
+  #leaseEvent(): AgentEvent {
+    return { kind: 'lease.observed', source: 'watch', lease: this.lease };
+  }
+
+  #membersEvent(): AgentEvent {
+    return { kind: 'members.observed', members: [...this.members.values()] };
+  }
+
+  #send(watch: Watch, event: AgentEvent): void {
     const { schedule, dice } = this.#options;
     if (
       this.#has(watch.node, 'silent') !== undefined ||
       this.#has(watch.node, 'deaf') !== undefined ||
       watch.held.length > 0
     ) {
-      watch.held.push(lease);
+      watch.held.push(event);
       return;
     }
     const lagMs = this.#has(watch.node, 'lag')?.ms ?? 0;
     watch.lastAt = Math.max(watch.lastAt, schedule.now + dice.skewed(0.3, 8) + lagMs);
     schedule.at(watch.lastAt, () => {
-      if (!watch.isClosed && watch.isConnected) watch.deliver({ kind: 'lease.observed', source: 'watch', lease });
+      if (!watch.isClosed && watch.isConnected) watch.deliver(event);
     });
   }
 
@@ -216,7 +260,7 @@ export class SimApi {
     schedule.in(dice.between(0, 1500), () => {
       const { held } = watch;
       watch.held = [];
-      for (const lease of held) this.#send(watch, lease);
+      for (const event of held) this.#send(watch, event);
     });
   }
 
@@ -240,7 +284,8 @@ export class SimApi {
     schedule.in(dice.skewed(1, 30), () => {
       if (watch.isClosed || watch.isConnected) return;
       watch.isConnected = true;
-      this.#send(watch, this.lease);
+      this.#send(watch, this.#leaseEvent());
+      if (this.members.size > 0) this.#send(watch, this.#membersEvent());
     });
   }
 

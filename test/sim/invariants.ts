@@ -1,14 +1,21 @@
 /**
  * What must be true of a cluster at every moment, checked from outside with true time. The bounds follow from the rules:
  *
- *   one-holder      No two kernels answer for one address. Lifetimes end at the latest `leaseDuration - 1 s + 0.55 s` after
+ *   one-holder      Without heartbeats: no two kernels answer for one address. Lifetimes end at the latest `leaseDuration - 1 s + 0.55 s` after
  *                   the sending of the last good renewal, and nobody else may write the Lease before `leaseDuration` after
  *                   it: so there is no overlap at all, whatever is partitioned, crashed or frozen, but for the cases that
  *                   `excuse` names with their bound (a virtual machine that was paused, a process stopped between
  *                   deciding and the system call, a deleted Lease, a kernel that refuses to delete).
- *   tenure          After each turn, a process whose own address is up sent a good write at most `renewDeadline` ago.
- *   lifetime        What is put on an address ends before the Lease can be anybody else's, however late the kernel is.
- *   lease-kept      A Lease changes hands only when it was free or not renewed for its duration.
+ *                   With heartbeats a majority may depose a holder that it neither hears nor finds on the wire, and a
+ *                   handover is make-before-break: two who reach each other answer for no longer than it takes to hear of
+ *                   the other (CONNECTED_MS), or to finish a handover; where one has no process that could hear, until
+ *                   its lifetime ends; two who can't reach each other, until the tenure of the deposed one ends.
+ *   tenure          After each turn, a process whose own address is up sent a good write at most `renewDeadline` ago, or
+ *                   hears a majority of its voters.
+ *   lifetime        What is put on an address ends before the Lease can be anybody else's, however late the kernel is; by a
+ *                   majority's word it is never longer than configured.
+ *   lease-kept      A Lease changes hands only when it was free or not renewed for its duration, or handed over by its
+ *                   holder, or when a majority of the voters had not heard its holder for the time of silence.
  *   transitions     Never go back; each change of holder counts one.
  *   released-after  A release is sent only when the kernel no longer has the address.
  *   wire            An address is put up only where nobody answered for as long as the probes take, or after the conflict
@@ -21,10 +28,16 @@
  */
 
 import type { Effect } from '../../src/agent/effect.ts';
+import { HANDOVER_PATIENCE_MS } from '../../src/agent/departure.ts';
+import type { AgentEvent } from '../../src/agent/event.ts';
 import type { AgentRules } from '../../src/agent/state.ts';
 import type { Ip } from '../../src/base/ip.ts';
 import type { MonotonicMs } from '../../src/base/time.ts';
+import type { LeaseRecord } from '../../src/leader/lease-record.ts';
 import { hasConsent } from '../../src/leader/lease-write.ts';
+import { OUTAGE_SKEW_MS } from '../../src/leader/tenure.ts';
+import { majorityOf } from '../../src/leader/view.ts';
+import { readVoters } from '../../src/leader/voters.ts';
 import type { SimApi, Write } from './api.ts';
 import { ADDRESS_PROTOCOL, LATENESS_MAX_MS } from './kernel.ts';
 import type { LanHost, SimLan } from './lan.ts';
@@ -46,6 +59,7 @@ export class Violation extends Error {
 export interface WatchmanOptions {
   readonly schedule: Schedule;
   readonly rules: AgentRules;
+  readonly apiDeadlineMs: number;
   readonly vips: readonly Ip[];
   readonly nodes: readonly SimNode[];
   readonly strangers: ReadonlySet<LanHost>;
@@ -55,6 +69,16 @@ export interface WatchmanOptions {
   readonly isWanted: (ip: Ip) => boolean;
 }
 
+interface Overlap {
+  readonly since: number;
+  /** Since when the two could hear each other, frames neither lost nor late. */
+  readonly connectedSince: number | undefined;
+}
+
+/** A heartbeat that is sent at once, or with the next beat, and two loops that are busy with something else. */
+export const CONNECTED_MS = 550;
+/** What the others hear may be told in heartbeats that are as old as silence takes, and acted on as much later. */
+const OLD_NEWS_MS = 900;
 /** Clock drift of 200 ppm over the longest time that is counted, and rounding, ms. */
 const DRIFT_MS = 10;
 /** Claim after an expired Lease: jitter, a stale watch's refused write and read, the retry after a failure, the probes. */
@@ -72,7 +96,10 @@ export class Watchman {
   worstOverlapMs = 0;
   readonly #options: WatchmanOptions;
   readonly #sentAt = new Map<number, number>();
-  readonly #overlaps = new Map<string, number>();
+  readonly #overlaps = new Map<string, Overlap>();
+  /** When a node's process last took in a heartbeat of another, and when a silence of that other last ended. */
+  readonly #heard = new Map<string, { at: number; silenceEndedAt: number }>();
+  #handover: { readonly from: number; readonly to: number; readonly at: number } | undefined;
   readonly #unheldSince = new Map<string, number>();
   /** Since when a node has been well, the API with it. */
   readonly #wellSince = new Map<SimNode, number>();
@@ -116,19 +143,94 @@ export class Watchman {
     for (const ip of vips) {
       const holders = nodes.filter((node) => node.isAnswering(ip) && !isForeign(node, ip));
       for (const node of holders) this.#lastUpAt.set(`${node.name} ${ip.text}`, node.mono());
-      const pairs = new Set<string>();
+      const pairs = new Map<string, readonly [SimNode, SimNode]>();
       for (const [index, a] of holders.entries()) {
-        for (const b of holders.slice(index + 1)) pairs.add(`${ip.text} ${a.name} ${b.name}`);
+        for (const b of holders.slice(index + 1)) pairs.set(`${ip.text} ${a.name} ${b.name}`, [a, b]);
       }
-      for (const [pair, since] of this.#overlaps) {
-        this.worstOverlapMs = Math.max(this.worstOverlapMs, schedule.now - since);
+      for (const [pair, overlap] of this.#overlaps) {
+        const isTold = overlap.connectedSince !== undefined;
+        if (isTold) this.worstOverlapMs = Math.max(this.worstOverlapMs, schedule.now - (overlap.connectedSince ?? 0));
         if (!pairs.has(pair) && pair.startsWith(`${ip.text} `)) this.#overlaps.delete(pair);
       }
-      for (const pair of pairs) if (!this.#overlaps.has(pair)) this.#overlaps.set(pair, schedule.now);
+      for (const [pair, [a, b]] of pairs) this.#overlap(pair, a, b);
     }
-    if (this.#overlaps.size > 0 && schedule.now > this.#excusedUntil) {
-      this.#fail('one-holder', `two kernels answer: ${[...this.#overlaps.keys()].join('; ')}`);
+  }
+
+  #overlap(pair: string, a: SimNode, b: SimNode): void {
+    const { rules, schedule, lan } = this.#options;
+    const { now } = schedule;
+    const isTogether = this.#isClear() && lan.isConnected(a, b);
+    const known = this.#overlaps.get(pair) ?? { since: now, connectedSince: undefined };
+    const overlap: Overlap = { ...known, connectedSince: isTogether ? (known.connectedSince ?? now) : undefined };
+    this.#overlaps.set(pair, overlap);
+    if (this.isExcusing || this.#isHandedOver(a, b)) return;
+    if (!rules.heartbeat.isEnabled) this.#fail('one-holder', `two kernels answer: ${pair}`);
+    const isDeaf = !a.isActing || !b.isActing;
+    const lifetimeMs = rules.vip.lifetimeSeconds * 1000 + LATENESS_MAX_MS;
+    const apartMs = Math.max(rules.election.renewDeadlineMs + OUTAGE_SKEW_MS + 1000, lifetimeMs);
+    const togetherMs = overlap.connectedSince === undefined ? 0 : now - overlap.connectedSince;
+    if (togetherMs > (isDeaf ? lifetimeMs : CONNECTED_MS)) {
+      this.#fail('one-holder', `two kernels that reach each other answer for ${Math.round(togetherMs)} ms: ${pair}`);
     }
+    if (now - overlap.since > apartMs) {
+      this.#fail('one-holder', `two kernels apart answer for ${Math.round(now - overlap.since)} ms: ${pair}`);
+    }
+  }
+
+  /** Both answer on purpose, until the former holder hears that the other does, or its patience is over. */
+  #isHandedOver(a: SimNode, b: SimNode): boolean {
+    const handover = this.#handover;
+    if (handover === undefined) return false;
+    const isBetween = [a.id, b.id].includes(handover.from) && [a.id, b.id].includes(handover.to);
+    return (
+      isBetween && this.#options.schedule.now - handover.at < HANDOVER_PATIENCE_MS + this.#options.apiDeadlineMs + 700
+    );
+  }
+
+  /** Whether a majority of the voters that the node knows was heard by it lately, itself counted. */
+  #hearsMajority(node: SimNode): boolean {
+    const voters = node.process?.state.peers.view.set?.voters ?? [];
+    if (!this.#options.rules.heartbeat.isEnabled || !voters.some((voter) => voter.name === node.name)) return false;
+    const heard = voters.filter(
+      (voter) => voter.name === node.name || this.#silentMs(node.name, voter.name) <= this.#silenceMs(),
+    );
+    return heard.length >= majorityOf(voters.length);
+  }
+
+  #silentMs(listener: string, speaker: string): number {
+    return this.#options.schedule.now - (this.#heard.get(`${listener}<${speaker}`)?.at ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** Silence, with what two clocks and a turn may differ. */
+  #silenceMs(): number {
+    const { intervalMs, multiplier } = this.#options.rules.heartbeat;
+    return intervalMs * multiplier + DRIFT_MS;
+  }
+
+  /** Whether a majority of the voters named in the Lease had missed its holder when it was taken, or shortly before. */
+  #wasMissed(lease: LeaseRecord): boolean {
+    if (!this.#options.rules.heartbeat.isEnabled) return false;
+    const voters = readVoters(lease)?.voters ?? [];
+    const missing = voters.filter((voter) => {
+      if (voter.name === lease.holder) return false;
+      const heard = this.#heard.get(`${voter.name}<${lease.holder}`);
+      const isSilent = this.#silentMs(voter.name, lease.holder) >= this.#silenceMs() - 2 * DRIFT_MS;
+      return (
+        isSilent ||
+        (heard !== undefined &&
+          this.#options.schedule.now - heard.silenceEndedAt < OLD_NEWS_MS + this.#options.apiDeadlineMs)
+      );
+    });
+    return missing.length >= majorityOf(voters.length);
+  }
+
+  #hear(node: SimNode, event: AgentEvent): void {
+    if (event.kind !== 'heartbeat.received') return;
+    const key = `${node.name}<${event.heartbeat.sender}`;
+    const { now } = this.#options.schedule;
+    const known = this.#heard.get(key);
+    const isAfterSilence = known === undefined || now - known.at >= this.#silenceMs() - 2 * DRIFT_MS;
+    this.#heard.set(key, { at: now, silenceEndedAt: isAfterSilence ? now : known.silenceEndedAt });
   }
 
   effect(node: SimNode, effect: Effect): void {
@@ -153,7 +255,8 @@ export class Watchman {
     const isMove = before !== undefined && before.holder !== after.holder && after.holder !== '';
     if (isMove && before.holder !== '') {
       const ageMs = schedule.now - this.#leaseChangedAt;
-      if (ageMs < before.durationMs - DRIFT_MS && schedule.now > this.#leaseExcusedUntil) {
+      const isEarly = ageMs < before.durationMs - DRIFT_MS && schedule.now > this.#leaseExcusedUntil;
+      if (isEarly && before.holder !== name && !this.#wasMissed(before)) {
         this.#fail(
           'lease-kept',
           `${name} takes the Lease of ${before.holder} ${Math.round(ageMs)} ms after its last change`,
@@ -169,10 +272,15 @@ export class Watchman {
     if (after.transitions < this.#highestTransitions) this.#fail('transitions', `back to ${after.transitions}`);
     this.#highestTransitions = after.transitions;
     this.#leaseChangedAt = schedule.now;
-    if (isMove) this.#consentedTo = hasConsent(before, after.holder) ? by : undefined;
+    if (isMove && before.holder === name) {
+      this.#handover = { from: by, to: idOf(nodes, after.holder), at: schedule.now };
+    }
+    const isConsented = hasConsent(before, after.holder) || hasConsent(after, after.holder);
+    if (isMove) this.#consentedTo = isConsented ? idOf(nodes, after.holder) : undefined;
   }
 
-  turned(node: SimNode): void {
+  turned(node: SimNode, event: AgentEvent): void {
+    this.#hear(node, event);
     const { rules, vips, schedule } = this.#options;
     const { process } = node;
     if (process === undefined || process.isFrozen || schedule.now - node.lastRefusedAt < REFUSED_AGAIN_MS) return;
@@ -180,7 +288,7 @@ export class Watchman {
       for (const held of node.kernel.find(ip)) {
         if (held.addedBy !== process.incarnation) continue;
         const ageMs = schedule.now - (this.#sentAt.get(node.id) ?? Number.NEGATIVE_INFINITY);
-        if (ageMs > rules.election.renewDeadlineMs + DRIFT_MS + JUMP_MIN_MS) {
+        if (ageMs > rules.election.renewDeadlineMs + DRIFT_MS + JUMP_MIN_MS && !this.#hearsMajority(node)) {
           this.#fail(
             'tenure',
             `${node.name} holds ${ip.text} ${Math.round(ageMs)} ms after its last good write was sent`,
@@ -227,7 +335,8 @@ export class Watchman {
     const end = schedule.now + effect.validSeconds * 1000 + LATENESS_MAX_MS;
     const limit = (this.#sentAt.get(node.id) ?? Number.NEGATIVE_INFINITY) + rules.election.leaseDurationMs + DRIFT_MS;
     // A process that was stopped between deciding and doing is late by as much: excused, and bounded by its next turn.
-    if (end > limit && schedule.now > this.#excusedUntil) {
+    const isByMajority = this.#hearsMajority(node) && effect.validSeconds <= rules.vip.lifetimeSeconds;
+    if (end > limit && !isByMajority && schedule.now > this.#excusedUntil) {
       this.#fail('lifetime', `${node.name} puts ${ip.text} up to ${Math.round(end - limit)} ms beyond its Lease`);
     }
     const found = node.kernel.find(ip);
@@ -343,4 +452,8 @@ export class Watchman {
 function isForeign(node: SimNode, ip: Ip): boolean {
   const found = node.kernel.find(ip);
   return found.length > 0 && found.every((held) => held.address.protocol !== ADDRESS_PROTOCOL);
+}
+
+function idOf(nodes: readonly SimNode[], name: string): number {
+  return nodes.findIndex((node) => node.name === name);
 }

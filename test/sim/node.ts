@@ -12,6 +12,7 @@ import type { Ip } from '../../src/base/ip.ts';
 import type { Mac } from '../../src/base/mac.ts';
 import { monotonic, type MonotonicMs } from '../../src/base/time.ts';
 import type { KernelChange } from '../../src/protocol/netlink/records.ts';
+import type { Heartbeat } from '../../src/leader/view.ts';
 import type { Heard } from '../../src/vip/wire.ts';
 import type { SimApi } from './api.ts';
 import type { Dice } from './dice.ts';
@@ -53,8 +54,15 @@ export interface NodeOptions {
   readonly rules: AgentRules;
   readonly resolve: () => readonly Ip[];
   readonly witness: NodeWitness;
+  /** The node of that name, if there is one: where heartbeats go. */
+  readonly peer: (name: string) => SimNode | undefined;
   /** In place of `step`: how mutants are made. */
   readonly step?: StepFunction;
+}
+
+interface Arrived {
+  readonly event: AgentEvent;
+  readonly at: number;
 }
 
 export interface SimProcess {
@@ -62,7 +70,7 @@ export interface SimProcess {
   readonly rules: AgentRules;
   readonly startedAt: number;
   state: AgentState;
-  inbox: AgentEvent[];
+  inbox: Arrived[];
   isFrozen: boolean;
   isTurnDue: boolean;
   timer: number;
@@ -72,10 +80,14 @@ export interface SimProcess {
   /** Freeze before the next effect of this kind is performed. */
   freezeBefore: { readonly kind: Effect['kind']; readonly forMs: number } | undefined;
   unperformed: readonly Effect[];
+  sequence: number;
+  /** Runs of other nodes that are over: what they sent late is dropped, as the running process does. */
+  readonly peers: Map<string, number>;
   lastNotifyAt: number;
   isDeafToKernel: boolean;
 }
 
+const API_LOOK_MS = 1000;
 const INBOX_FRAMES_MAX = 200;
 /** More steps at one instant than this: the loop spins. */
 const STEPS_AT_ONCE_MAX = 50;
@@ -91,6 +103,8 @@ export class SimNode implements LanHost {
   process: SimProcess | undefined;
   /** The kernel refuses these. */
   refuses: ReadonlySet<'address.add' | 'address.delete'> = new Set();
+  /** Its own API server fails; calls go to those of others. */
+  isApiIll = false;
   lastRefusedAt = Number.NEGATIVE_INFINITY;
   steps = 0;
   readonly #options: NodeOptions;
@@ -184,7 +198,7 @@ export class SimNode implements LanHost {
       rules: { ...this.#options.rules, election: { ...this.#options.rules.election, incarnation } },
       startedAt: schedule.now,
       state: startAgent(dice.whole(0, 0xffff_ffff), this.mono()),
-      inbox: [{ kind: 'tick' }, { kind: 'kernel.dumped', snapshot: this.kernel.snapshot() }],
+      inbox: [],
       isFrozen: false,
       isTurnDue: false,
       timer: 0,
@@ -193,13 +207,18 @@ export class SimNode implements LanHost {
       unwatch: () => {},
       freezeBefore: undefined,
       unperformed: [],
+      sequence: 0,
+      peers: new Map(),
       lastNotifyAt: 0,
       isDeafToKernel: false,
     };
     this.process = process;
     this.#seenPausedMs = this.#pausedMs;
     process.unwatch = api.watch(id, (event) => this.#deliver(process, event, 0.05, 3));
+    this.#push(process, { kind: 'tick' });
+    this.#push(process, { kind: 'kernel.dumped', snapshot: this.kernel.snapshot() });
     this.#turnIn(process, 0);
+    if (process.rules.heartbeat.isEnabled) this.#lookAtApi(process);
   }
 
   /** SIGKILL, OOM: the kernel keeps what it has. */
@@ -225,7 +244,9 @@ export class SimNode implements LanHost {
     process.unperformed = [];
     this.#perform(process, unperformed);
     // Timers that came due meanwhile run before sockets are read, or after: it depends on where the loop was stopped.
-    if (this.#options.dice.chance(0.5)) process.inbox.unshift({ kind: 'tick' });
+    if (this.#options.dice.chance(0.5)) {
+      process.inbox.unshift({ event: { kind: 'tick' }, at: this.#options.schedule.now });
+    }
     this.#turnIn(process, 0);
   }
 
@@ -297,7 +318,7 @@ export class SimNode implements LanHost {
 
   #receive(process: SimProcess, event: AgentEvent): void {
     if (this.process !== process) return;
-    process.inbox.push(event);
+    this.#push(process, event);
     const { dice } = this.#options;
     // The loop is sometimes busy with other things: garbage collection, a slow disk, a full core.
     this.#turnIn(process, dice.chance(0.01) ? dice.between(5, 200) : dice.skewed(0.01, 1));
@@ -313,13 +334,16 @@ export class SimNode implements LanHost {
   }
 
   #turn(process: SimProcess): void {
-    for (let steps = 0; ; steps += 1) {
-      const event = process.inbox.shift();
+    let ticks = 0;
+    for (;;) {
+      const arrived = process.inbox.shift();
+      // runtime/heartbeats.ts: a datagram that waited for longer than silence takes is no news.
+      if (arrived?.event.kind === 'heartbeat.received' && this.#waitedMs(arrived) > silentAfterMs(process)) continue;
+      const event = arrived?.event;
       const isDue = agentDeadline(process.rules, process.state, this.mono()) <= this.mono();
       if (event === undefined && !isDue) break;
-      if (steps > STEPS_AT_ONCE_MAX && event === undefined) {
-        throw new Error(`${this.name} spins: its deadline stays in the past`);
-      }
+      ticks += event === undefined ? 1 : 0;
+      if (ticks > STEPS_AT_ONCE_MAX) throw new Error(`${this.name} spins: its deadline stays in the past`);
       const jumpMs = this.#pausedMs - this.#seenPausedMs;
       this.#seenPausedMs = this.#pausedMs;
       if (jumpMs >= JUMP_MIN_MS) this.#step(process, { kind: 'clock.jumped', byMs: jumpMs });
@@ -331,7 +355,7 @@ export class SimNode implements LanHost {
 
   #step(process: SimProcess, event: AgentEvent): void {
     if (this.process !== process || process.isFrozen) {
-      process.inbox.unshift(event);
+      process.inbox.unshift({ event, at: this.#options.schedule.now });
       return;
     }
     this.steps += 1;
@@ -425,6 +449,10 @@ export class SimNode implements LanHost {
             : { kind: 'name.resolved', name, addresses };
         return this.#deliver(process, event, 1, 300);
       }
+      case 'heartbeat.send':
+        return this.#beat(process, effect);
+      case 'member.register':
+        return api.register(id, effect.member, (event) => this.#receive(process, event));
       case 'event.record':
       case 'log':
         return;
@@ -434,12 +462,50 @@ export class SimNode implements LanHost {
     }
   }
 
+  #push(process: SimProcess, event: AgentEvent): void {
+    process.inbox.push({ event, at: this.#options.schedule.now });
+  }
+
+  #waitedMs(arrived: Arrived): number {
+    return this.#options.schedule.now - arrived.at;
+  }
+
+  #beat(process: SimProcess, effect: Extract<Effect, { kind: 'heartbeat.send' }>): void {
+    process.sequence += 1;
+    const { incarnation, sequence } = process;
+    const heartbeat: Heartbeat = { ...effect.beat, sender: this.name, incarnation, sequence };
+    for (const voter of effect.to) {
+      const peer = this.#options.peer(voter.name);
+      if (peer !== undefined) this.#options.lan.carry(this, peer, () => peer.#hearBeat(heartbeat, this.#runs));
+    }
+  }
+
+  /** What has passed tag and replay window; `run` counts the sender's starts. */
+  #hearBeat(heartbeat: Heartbeat, run: number): void {
+    const { process } = this;
+    if (process === undefined || process.inbox.length > INBOX_FRAMES_MAX) return;
+    if (run < (process.peers.get(heartbeat.sender) ?? 0)) return;
+    process.peers.set(heartbeat.sender, run);
+    this.#receive(process, { kind: 'heartbeat.received', heartbeat });
+  }
+
+  /** The running process asks its own API server for /livez once a second. */
+  #lookAtApi(process: SimProcess): void {
+    const { api, id, schedule } = this.#options;
+    if (this.process !== process) return;
+    const isHealthy = !this.isApiIll && api.isAnswering(id);
+    if (!process.isFrozen && !this.isPaused) {
+      this.#deliver(process, { kind: 'api.probed', isHealthy, message: '' }, 1, 20);
+    }
+    schedule.in(API_LOOK_MS, () => this.#lookAtApi(process));
+  }
+
   #refused(process: SimProcess, effect: Extract<Effect, { ifindex: number }>, address: string): void {
     if (effect.kind === 'capture.set') return;
     this.lastRefusedAt = this.#options.schedule.now;
     const { kind, ifindex } = effect;
     // As in the running process: it happens during the turn, so it is the next event in the queue.
-    process.inbox.push({
+    this.#push(process, {
       kind: 'effect.failed',
       effect: kind,
       ifindex,
@@ -449,4 +515,8 @@ export class SimNode implements LanHost {
     });
     this.#turnIn(process, 0);
   }
+}
+
+function silentAfterMs(process: SimProcess): number {
+  return process.rules.heartbeat.intervalMs * process.rules.heartbeat.multiplier;
 }

@@ -59,12 +59,19 @@ export function rollProfile(dice: Dice): Profile {
     allowInterfaceNotUp: false,
     loopbackGlobalScope: false,
     nameRefreshMs: 5000,
-    heartbeat: { isEnabled: false, intervalMs: 100, multiplier: 3, port: 6460, priority: 100, isPreempting: false },
+    heartbeat: {
+      isEnabled: dice.chance(0.7),
+      intervalMs: 100,
+      multiplier: 3,
+      port: 6460,
+      priority: 100,
+      isPreempting: dice.chance(0.15),
+    },
     apiHealth: { rise: 3, fall: 2 },
     addressProtocol: ADDRESS_PROTOCOL,
   };
   return {
-    nodeCount: dice.pick([1, 2, 2, 3, 3, 3, 3, 4, 5]),
+    nodeCount: dice.chance(0.02) ? dice.whole(6, 9) : dice.pick([1, 2, 2, 3, 3, 3, 3, 3, 4, 5]),
     rules,
     apiDeadlineMs: Math.min(2000, renewDeadlineMs / 2),
     faultCount: dice.whole(1, 9),

@@ -113,6 +113,7 @@ export class World implements NodeWitness {
     this.watchman = new Watchman({
       schedule: this.schedule,
       rules: profile.rules,
+      apiDeadlineMs: profile.apiDeadlineMs,
       vips: this.vips,
       nodes: this.nodes,
       strangers: this.#strangers,
@@ -200,6 +201,9 @@ export class World implements NodeWitness {
         return this.say(node.name, `${effect.level}: ${effect.msg} ${JSON.stringify(effect.fields)}`);
       case 'exit':
         return this.say(node.name, 'exits');
+      case 'member.register':
+        return this.say(node.name, 'registers itself');
+      case 'heartbeat.send':
       case 'capture.set':
       case 'name.resolve':
       case 'event.record':
@@ -207,7 +211,7 @@ export class World implements NodeWitness {
   }
 
   turned(node: SimNode, event: AgentEvent): void {
-    this.watchman.turned(node);
+    this.watchman.turned(node, event);
     if (this.#options.trace !== undefined && event.kind !== 'tick') this.say(node.name, `· ${describeEvent(event)}`);
   }
 
@@ -255,9 +259,15 @@ export class World implements NodeWitness {
       dice: this.dice.fork(),
       lan,
       api,
-      rules: { ...rules, node: name, election: { ...rules.election, identity: name } },
+      rules: {
+        ...rules,
+        node: name,
+        election: { ...rules.election, identity: name },
+        heartbeat: { ...rules.heartbeat, priority: this.dice.chance(0.2) ? 200 : 100 },
+      },
       resolve: () => this.#named,
       witness: this,
+      peer: (peer) => this.nodes.find((one) => one.name === peer),
       ...(step === undefined ? {} : { step }),
     });
     this.nodes.push(node);
@@ -352,7 +362,7 @@ export class World implements NodeWitness {
     const addresses = this.vips.map((ip) => ip.text).join(', ');
     this.say(
       '#',
-      `seed ${this.#options.seed}: ${nodeCount} nodes, ${timing} s, ${addresses}, ${faultCount} faults, ${rules.vip.conflictPolicy}`,
+      `seed ${this.#options.seed}: ${nodeCount} nodes, ${timing} s, ${addresses}, ${faultCount} faults, ${rules.vip.conflictPolicy}, heartbeats ${rules.heartbeat.isEnabled ? 'on' : 'off'}`,
     );
   }
 }
