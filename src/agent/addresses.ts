@@ -52,7 +52,8 @@ export function stepAddresses(rules: AgentRules, before: AgentState, event: Agen
     if (!wantedKeys.has(key) && stepped.state.phase === 'idle' && !stepped.state.isPresent) vips.delete(key);
     else vips.set(key, stepped.state);
   }
-  const isDue = event.kind === 'kernel.dumped' || event.kind === 'kernel.changed' || hasDecided !== before.hasDecided;
+  const isKernelNews = event.kind === 'kernel.dumped' || event.kind === 'kernel.changed';
+  const isDue = isKernelNews || hasDecided !== before.hasDecided || state !== before;
   const removals = isDue ? leftoverRemovals(rules, state, hasDecided) : [];
   // Consent is about the addresses of the former holder, now: not about one that a name comes to mean later.
   return { state: { ...state, vips, hasDecided, hasConsent: false }, effects: [...removals, ...effects], notes };

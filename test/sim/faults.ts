@@ -49,6 +49,8 @@ export const FAULTS: Readonly<Record<string, readonly [weight: number, begin: Be
   'node-api-silent': [3, (world, node) => apiFault(world, node, { kind: 'silent' }, 15_000)],
   'node-api-deaf': [3, (world, node) => apiFault(world, node, { kind: 'deaf' }, 8000)],
   'node-api-slow': [3, (world, node) => apiFault(world, node, { kind: 'slow', lowMs: 100, highMs: 5000 }, 15_000)],
+  'local-api-ill': [4, localApiIll],
+  drained: [3, drained],
   'watch-late': [
     3,
     (world, node) => apiFault(world, node, { kind: 'lag', ms: world.dice.between(100, 20_000) }, 20_000),
@@ -228,6 +230,24 @@ function apiErrors(world: World, node: SimNode): Begun {
   return apiFault(world, world.dice.chance(0.5) ? node : undefined, fault, 12_000);
 }
 
+/** The API server on the node itself fails; the node's calls go to those of others. */
+function localApiIll(world: World, node: SimNode): Begun | undefined {
+  if (node.isApiIll) return undefined;
+  node.isApiIll = true;
+  const end = (): void => {
+    node.isApiIll = false;
+  };
+  return { text: `${node.name}'s own API server fails`, forMs: world.dice.lasting(500, 15_000), end };
+}
+
+/** `holdfast drain`, and taken back. */
+function drained(world: World, node: SimNode): Begun | undefined {
+  if (node.process === undefined) return undefined;
+  const tell = (isDraining: boolean): void => node.inject({ kind: 'drain', isDraining, source: 'operator' });
+  tell(true);
+  return { text: `${node.name} is drained`, forMs: world.dice.lasting(200, 12_000), end: () => tell(false) };
+}
+
 function watchBroken(world: World, node: SimNode): Begun {
   world.api.breakWatch(node.id);
   return { text: `${node.name}'s watch breaks`, forMs: 0, end: nothing };
@@ -283,7 +303,7 @@ function netlinkOverrun(world: World, node: SimNode): Begun | undefined {
 function leftover(world: World, node: SimNode): Begun | undefined {
   if (!node.isPowered || node.isPaused) return undefined;
   const ip = world.dice.pick(world.vips);
-  if (node.kernel.has(ip)) return undefined;
+  if (!world.isNamed(ip) || node.kernel.has(ip)) return undefined;
   node.crash();
   const length = ip.family === 'ipv4' ? world.dice.pick([32, 24]) : 128;
   const ifindex = world.dice.pick([ETH0, LOOPBACK]);

@@ -76,6 +76,8 @@ export interface SimProcess {
   timer: number;
   capture: readonly string[];
   captureIndex: number;
+  /** As computed after the last step: what the running loop sleeps until. */
+  deadline: number;
   unwatch: () => void;
   /** Freeze before the next effect of this kind is performed. */
   freezeBefore: { readonly kind: Effect['kind']; readonly forMs: number } | undefined;
@@ -204,6 +206,7 @@ export class SimNode implements LanHost {
       timer: 0,
       capture: [],
       captureIndex: ETH0,
+      deadline: Number.POSITIVE_INFINITY,
       unwatch: () => {},
       freezeBefore: undefined,
       unperformed: [],
@@ -340,7 +343,7 @@ export class SimNode implements LanHost {
       // runtime/heartbeats.ts: a datagram that waited for longer than silence takes is no news.
       if (arrived?.event.kind === 'heartbeat.received' && this.#waitedMs(arrived) > silentAfterMs(process)) continue;
       const event = arrived?.event;
-      const isDue = agentDeadline(process.rules, process.state, this.mono()) <= this.mono();
+      const isDue = process.deadline <= this.mono();
       if (event === undefined && !isDue) break;
       ticks += event === undefined ? 1 : 0;
       if (ticks > STEPS_AT_ONCE_MAX) throw new Error(`${this.name} spins: its deadline stays in the past`);
@@ -362,6 +365,7 @@ export class SimNode implements LanHost {
     const now = this.mono();
     const stepped = (this.#options.step ?? step)(process.rules, process.state, event, now);
     process.state = stepped.state;
+    process.deadline = agentDeadline(process.rules, process.state, now);
     this.#perform(process, stepped.effects);
     this.#options.witness.turned(this, event);
   }
@@ -370,9 +374,8 @@ export class SimNode implements LanHost {
   #arm(process: SimProcess): void {
     process.timer += 1;
     const { timer } = process;
-    const deadline = agentDeadline(process.rules, process.state, this.mono());
-    if (deadline === Number.POSITIVE_INFINITY) return;
-    this.#afterKernel(deadline, () => {
+    if (process.deadline === Number.POSITIVE_INFINITY) return;
+    this.#afterKernel(process.deadline, () => {
       if (this.process !== process || process.timer !== timer) return;
       const { dice } = this.#options;
       this.#turnIn(process, dice.chance(0.01) ? dice.between(5, 200) : dice.skewed(0.01, 1.5));

@@ -9,6 +9,8 @@ export interface Profile {
   readonly rules: AgentRules;
   readonly apiDeadlineMs: number;
   readonly faultCount: number;
+  /** Few kinds at a time meet each other more often than all do: a seed draws from one to this many. */
+  readonly faultKinds: number;
   /** Faults begin from 2 s until here; then everything is mended and the cluster comes to rest, ms. */
   readonly faultsUntil: number;
   readonly until: number;
@@ -32,7 +34,7 @@ const TIMINGS = [
 
 export function rollProfile(dice: Dice): Profile {
   const [leaseDurationMs, renewDeadlineMs, retryPeriodMs] = dice.pick(TIMINGS);
-  const faultsUntil = dice.between(15_000, 40_000) + 2 * leaseDurationMs;
+  const faultsUntil = dice.between(8000, 30_000) + leaseDurationMs;
   const rules: AgentRules = {
     node: '',
     leaseNamespace: 'kube-system',
@@ -71,12 +73,13 @@ export function rollProfile(dice: Dice): Profile {
     addressProtocol: ADDRESS_PROTOCOL,
   };
   return {
-    nodeCount: dice.chance(0.02) ? dice.whole(6, 9) : dice.pick([1, 2, 2, 3, 3, 3, 3, 3, 4, 5]),
+    nodeCount: dice.chance(0.01) ? dice.whole(6, 9) : dice.pick([1, 2, 2, 3, 3, 3, 3, 3, 4, 5]),
     rules,
     apiDeadlineMs: Math.min(2000, renewDeadlineMs / 2),
-    faultCount: dice.whole(1, 9),
+    faultCount: dice.whole(1, 10),
+    faultKinds: dice.pick([2, 3, 4, 6, 40]),
     faultsUntil,
-    until: faultsUntil + 2 * leaseDurationMs + 10_000,
+    until: faultsUntil + leaseDurationMs + 9000,
     lossProbability: dice.chance(0.2) ? dice.skewed(0, 0.1) : 0,
   };
 }

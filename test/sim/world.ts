@@ -161,6 +161,14 @@ export class World implements NodeWitness {
     };
   }
 
+  /** Whether configuration asks for the address: always, but for one that the name doesn't mean now. */
+  isNamed(ip: Ip): boolean {
+    return (
+      this.profile.rules.sources.some((source) => source.kind === 'ip') ||
+      this.#named.some((one) => one.text === ip.text)
+    );
+  }
+
   changeName(): Begun | undefined {
     if (this.profile.rules.sources.some((source) => source.kind === 'ip')) return undefined;
     const isFailing = this.dice.chance(0.3);
@@ -291,7 +299,7 @@ export class World implements NodeWitness {
   }
 
   #planFaults(): void {
-    const kinds = Object.keys(FAULTS);
+    const kinds = this.#drawKinds();
     const total = kinds.reduce((sum, kind) => sum + (FAULTS[kind]?.[0] ?? 0), 0);
     let at = 0;
     for (let count = 0; count < this.profile.faultCount; count += 1) {
@@ -303,6 +311,13 @@ export class World implements NodeWitness {
       if (at < this.profile.faultsUntil) this.schedule.at(at, () => this.#beginFault(kind));
     }
     this.schedule.at(this.profile.faultsUntil, () => this.#mend());
+  }
+
+  #drawKinds(): readonly string[] {
+    const all = Object.keys(FAULTS);
+    const drawn = new Set<string>();
+    while (drawn.size < Math.min(this.profile.faultKinds, all.length)) drawn.add(this.dice.pick(all));
+    return [...drawn];
   }
 
   #beginFault(kind: string): void {
@@ -326,6 +341,7 @@ export class World implements NodeWitness {
     this.lan.lossProbability = 0;
     this.say('*', 'everything is mended');
     for (const node of this.nodes) {
+      node.isApiIll = false;
       if (node.process === undefined) node.start();
       // One that is just stopping is started again by its kubelet.
       this.schedule.in(4000, () => node.start());

@@ -59,6 +59,7 @@ export class NodeScript {
   isKernelObeying = true;
   readonly #pending: KernelChange[] = [];
   #now = 0;
+  #deadline = Number.POSITIVE_INFINITY;
   #version = 100;
 
   constructor(change: Partial<AgentRules> = {}) {
@@ -80,8 +81,9 @@ export class NodeScript {
     return this.#now;
   }
 
+  /** As computed after the last step: what the running loop sleeps until. */
   get deadline(): number {
-    return agentDeadline(this.rules, this.state, monotonic(this.#now));
+    return this.#deadline;
   }
 
   vip(address = VIP4): VipState {
@@ -190,6 +192,7 @@ export class NodeScript {
   #step(event: AgentEvent): readonly Effect[] {
     const stepped = step(this.rules, this.state, event, monotonic(this.#now));
     this.state = stepped.state;
+    this.#deadline = agentDeadline(this.rules, this.state, monotonic(this.#now));
     expect(this.deadline, 'a deadline in the past would make the loop spin').toBeGreaterThan(this.#now);
     const effects: Effect[] = [...stepped.effects];
     for (const effect of stepped.effects) {
