@@ -14,8 +14,8 @@ export interface ClientFiles {
 }
 
 export interface Darkness {
-  /** The longest outage: from the sending of its first failed request to the end of the next good one. */
-  readonly longestMs: number;
+  /** The longest outage: from the sending of its first failed request to the end of the next good one; null: it lasts. */
+  readonly longestMs: number | null;
   /** When it began, ms after the moment asked from. */
   readonly startsMs: number | undefined;
   readonly failed: number;
@@ -51,14 +51,16 @@ export class ClientTraffic {
   async darkness(kind: Kind, fromMs: number, untilMs = nowMs()): Promise<Darkness> {
     await sleep(Math.max(0, untilMs + DECIDED_AFTER_MS - nowMs()));
     if (!this.#program.isRunning) throw new Error(`the client ended:\n${this.#program.tail()}`);
-    const samples = this.#samples[kind].filter(({ sentMs }) => sentMs <= untilMs);
-    const { longestMs, outages, probes } = summarise(samples, DECIDED_AFTER_MS, nowMs(), fromMs);
-    const longest = outages.find(({ durationMs }) => durationMs === longestMs);
+    const samples = this.#samples[kind].toSorted((a, b) => a.sentMs - b.sentMs);
+    const { outages } = summarise(samples, DECIDED_AFTER_MS, nowMs(), fromMs);
+    const begun = outages.filter(({ startMs }) => startMs <= untilMs);
+    const [longest] = begun.toSorted((a, b) => b.durationMs - a.durationMs);
+    const durationMs = longest?.durationMs ?? 0;
     return {
-      longestMs: Math.round(longestMs),
+      longestMs: Number.isFinite(durationMs) ? Math.round(durationMs) : null,
       startsMs: longest === undefined ? undefined : Math.round(longest.startMs - fromMs),
-      failed: outages.reduce((sum, { lost }) => sum + lost, 0),
-      requests: probes,
+      failed: begun.reduce((sum, { lost }) => sum + lost, 0),
+      requests: samples.filter(({ sentMs }) => sentMs >= fromMs && sentMs <= untilMs).length,
     };
   }
 

@@ -15,7 +15,7 @@ import { HolderWatch } from '../../test/lab/holders.ts';
 import { Lab } from '../../test/lab/lab.ts';
 import { KUBERNETES_VERSION } from '../assets.ts';
 import { ClientTraffic, type ClientFiles } from './client-traffic.ts';
-import { Machine, NODE_SCRIPT, PRODUCT_ARCHIVE } from './machine.ts';
+import { Machine, NODE_SCRIPT, PRODUCT_ARCHIVE, sweep } from './machine.ts';
 import { cacheFolder, type Parts } from './parts.ts';
 import { imageOf, type Bootstrap, type LeaseTimes, type Product } from './product.ts';
 
@@ -52,11 +52,13 @@ export class ControlPlane {
   readonly folder: string;
   readonly #options: ControlPlaneOptions;
   #secrets: JoinSecrets | undefined;
+  /** After Ctrl-C: the lab has ended the processes by then. */
+  readonly #onExit = (): void => this.#removeMachines();
 
   static async create(options: ControlPlaneOptions): Promise<ControlPlane> {
-    removeStaleFolders();
     const template = provideTemplate(options.parts, options.say);
     const lab = new Lab({ prefix: PREFIX, families: ['ipv4'] });
+    removeRemains();
     const folder = join(cacheFolder(), `run-${process.pid}`);
     try {
       const machines = lab.nodes.map(
@@ -91,6 +93,7 @@ export class ControlPlane {
     this.holders = new HolderWatch(lab, [this.vip]);
     this.capture = new Capture(lab);
     this.capture.ask([this.vip], ASK_EVERY_MS);
+    process.on('exit', this.#onExit);
   }
 
   machine(name: string): Machine {
@@ -216,9 +219,13 @@ export class ControlPlane {
   async close(): Promise<void> {
     this.capture.close();
     this.holders.close();
-    const { machines } = this;
     await this.lab.close();
-    for (const machine of machines) machine.close();
+    process.off('exit', this.#onExit);
+    this.#removeMachines();
+  }
+
+  #removeMachines(): void {
+    for (const machine of this.machines) machine.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -312,12 +319,13 @@ function provideTemplate(parts: Parts, say: (line: string) => void): string {
   return path;
 }
 
-/** Folders of runs that were killed: their machines are gone with them, or end when the lab removes their namespaces. */
-function removeStaleFolders(): void {
+/** What runs left behind that were killed: their machines are gone with them, or end when the lab removes their namespaces. */
+function removeRemains(): void {
   mkdirSync(cacheFolder(), { recursive: true });
   for (const name of readdirSync(cacheFolder())) {
     const pid = /^run-(\d+)$/.exec(name)?.[1];
     if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    for (const machine of readdirSync(join(cacheFolder(), name))) sweep(`${PREFIX}-${pid}-${machine}`);
     rmSync(join(cacheFolder(), name), { recursive: true, force: true });
   }
 }

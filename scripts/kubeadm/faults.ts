@@ -4,7 +4,7 @@
  */
 
 import { nowMs, sleep } from '../../test/lab/clock.ts';
-import type { Darkness } from './client-traffic.ts';
+import type { ClientTraffic, Darkness } from './client-traffic.ts';
 import { seconds, type ControlPlane } from './control-plane.ts';
 import type { Machine } from './machine.ts';
 import type { LeaseTimes } from './product.ts';
@@ -100,6 +100,8 @@ const CALM_MS = 5000;
 const PAST_EXPIRY_MS = 12_000;
 /** How far back from now an answer counts as one of now. */
 const LATELY_MS = 2000;
+/** A request sent this long before the fault may fail of it. */
+const UNDERWAY_MS = 500;
 
 /** Strikes the owner of the moment. Throws when the cluster isn't well before. */
 export async function inflict(cluster: ControlPlane, fault: FaultName, lease: LeaseTimes): Promise<FaultResult> {
@@ -121,8 +123,8 @@ export async function inflict(cluster: ControlPlane, fault: FaultName, lease: Le
     // A machine behind a cut is on no segment with the others: what it believes is its own affair until it is back.
     twoOwnersS: seconds(cluster.holders.longestOverlapMs(cluster.vip, startMs, fault === 'cut' ? [owner] : [])),
     twoAnsweringS: seconds(cluster.capture.longestSharedMs(cluster.vip, startMs)),
-    reads: await traffic.darkness('read', startMs - LATELY_MS / 4, endMs),
-    writes: await traffic.darkness('write', startMs - LATELY_MS / 4, endMs),
+    reads: await darknessOf(traffic, 'read', startMs, endMs),
+    writes: await darknessOf(traffic, 'write', startMs, endMs),
   };
   await traffic.stop();
   await heal?.(cluster, machine);
@@ -135,6 +137,17 @@ export async function inflict(cluster: ControlPlane, fault: FaultName, lease: Le
     ownersAfter: cluster.holderNames(),
     restarts: (await cluster.restarts()) - restartsBefore,
   };
+}
+
+/** What began with the fault; a request that was on its way then counts as well. */
+async function darknessOf(
+  traffic: ClientTraffic,
+  kind: 'read' | 'write',
+  startMs: number,
+  endMs: number,
+): Promise<Darkness> {
+  const darkness = await traffic.darkness(kind, startMs - UNDERWAY_MS, endMs);
+  return { ...darkness, startsMs: darkness.startsMs === undefined ? undefined : darkness.startsMs - UNDERWAY_MS };
 }
 
 function movesSince(

@@ -114,7 +114,8 @@ function provideKubeVip(folder: string): Product {
   return { name: 'kube-vip', version, archive, manifest: (request) => kubeVipManifest(request, reference) };
 }
 
-function kubeVipManifest({ bootstrap, vip, lease, isFirst }: ManifestRequest, image: string): string {
+/** The manifest of kube-vip with this address, these times, another image, and super-admin.conf where it is wanted. */
+export function kubeVipManifest({ bootstrap, vip, lease, isFirst }: ManifestRequest, image: string): string {
   const text = readFileSync(KUBE_VIP_MANIFEST, 'utf8');
   if (!text.includes(KUBE_VIP_ADDRESS)) throw new Error(`${KUBE_VIP_MANIFEST} has another address than expected`);
   const document = parseDocument(text.replaceAll(KUBE_VIP_ADDRESS, vip));

@@ -53,8 +53,9 @@ export function reportText({ parts, runs }: Measurements): string {
     '',
     'Everything is seconds. *Dark* is the longest outage that a client outside met: from the sending of its first failed',
     'request to the end of its next good one; it reads /livez every 50 ms and writes a ConfigMap every 100 ms, each over a new',
-    'TLS connection. Owners are counted by netlink in every node, all the time; answers by a capture on the switch while',
-    'somebody asks for the VIP every 50 ms.',
+    'TLS connection, and gives up after one and two seconds. Owners are counted by netlink in every node, all the time;',
+    'answers by a capture on the switch while somebody asks for the VIP every 50 ms. A fault lasts until twelve seconds after',
+    'the Lease would have expired, then it is healed. `kubeadm reset` kills the pods and leaves the rest to them.',
     '',
     '## Bootstrap',
     '',
@@ -156,6 +157,6 @@ function text(seconds: number | undefined): string {
   return seconds === undefined ? '' : String(Math.round(seconds * 100) / 100);
 }
 
-function dark({ longestMs, failed }: Darkness): string {
-  return failed === 0 ? '0' : text(longestMs / 1000);
+function dark({ longestMs }: Darkness): string {
+  return longestMs === null ? '**lasts**' : text(longestMs / 1000);
 }
