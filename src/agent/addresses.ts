@@ -33,7 +33,12 @@ export interface AddressesStep {
 /** The kernel removes an expired address up to this much late (measured: 0.55 s at HZ 250). */
 export const KERNEL_LATENESS_MS = 1000;
 
-export function stepAddresses(rules: AgentRules, before: AgentState, event: AgentEvent, now: MonotonicMs): AddressesStep {
+export function stepAddresses(
+  rules: AgentRules,
+  before: AgentState,
+  event: AgentEvent,
+  now: MonotonicMs,
+): AddressesStep {
   const wanted = wantedPrefixes(rules, before);
   const state = withWantedVips(before, wanted, now);
   if (state.kernel === undefined) return { state, effects: [], notes: [] };
@@ -158,7 +163,9 @@ function vipEvents(state: AgentState, vip: VipState, event: AgentEvent): readonl
     case 'clock.jumped':
       return [{ kind: 'clock-jumped' }];
     case 'kernel.changed':
-      return event.change.kind === 'link' && isNewPath(event.change.link, state.ifindex) ? [{ kind: 'reannounce' }] : [];
+      return event.change.kind === 'link' && isNewPath(event.change.link, state.ifindex)
+        ? [{ kind: 'reannounce' }]
+        : [];
     default:
       return [];
   }
@@ -173,15 +180,15 @@ function isNewPath(link: Link, ifindex: number | undefined): boolean {
 function effectsOf(rules: AgentRules, state: AgentState, vip: VipState, output: VipOutput): readonly Effect[] {
   const link = vipLink(state);
   if (output.kind === 'delete') {
-    return state.ifindex === undefined
-      ? []
-      : [{ kind: 'address.delete', ifindex: state.ifindex, prefix: vip.prefix }];
+    return state.ifindex === undefined ? [] : [{ kind: 'address.delete', ifindex: state.ifindex, prefix: vip.prefix }];
   }
   if (link === undefined) return [];
   switch (output.kind) {
     case 'add': {
       const scope = isLoopback(link) && !rules.loopbackGlobalScope ? 'host' : 'global';
-      return [{ kind: 'address.add', ifindex: link.index, prefix: vip.prefix, validSeconds: output.validSeconds, scope }];
+      return [
+        { kind: 'address.add', ifindex: link.index, prefix: vip.prefix, validSeconds: output.validSeconds, scope },
+      ];
     }
     case 'probe':
       return frames(link, vip, 'probe');
@@ -208,7 +215,8 @@ function leftoverRemovals(rules: AgentRules, state: AgentState, hasDecided: bool
   const effects: Effect[] = [];
   for (const address of state.kernel?.addresses.values() ?? []) {
     const vip = state.vips.get(address.prefix.ip.text);
-    const isInPlace = vip !== undefined && address.ifindex === state.ifindex && address.prefix.length === vip.prefix.length;
+    const isInPlace =
+      vip !== undefined && address.ifindex === state.ifindex && address.prefix.length === vip.prefix.length;
     if (isInPlace) continue;
     const isMarked = address.protocol === rules.addressProtocol;
     const isStray = vip !== undefined && hasDecided && looksLikeVip(address);

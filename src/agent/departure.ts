@@ -36,7 +36,10 @@ function hasHealthierPeer(rules: AgentRules, state: AgentState, now: MonotonicMs
   const own = viewRules(rules);
   return [...state.peers.view.peers.values()].some(
     ({ heartbeat }) =>
-      heartbeat.isApiWorking && heartbeat.isEligible && !heartbeat.isDraining && isHeard(own, state.peers.view, heartbeat.sender, now),
+      heartbeat.isApiWorking &&
+      heartbeat.isEligible &&
+      !heartbeat.isDraining &&
+      isHeard(own, state.peers.view, heartbeat.sender, now),
   );
 }
 
@@ -44,7 +47,9 @@ function hasHealthierPeer(rules: AgentRules, state: AgentState, now: MonotonicMs
 export function isTakenOver(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {
   const to = state.election.handover?.to;
   if (to === undefined || state.election.handover?.isWritten !== true) return false;
-  return state.peers.view.peers.get(to)?.heartbeat.isHolding === true && isHeard(viewRules(rules), state.peers.view, to, now);
+  return (
+    state.peers.view.peers.get(to)?.heartbeat.isHolding === true && isHeard(viewRules(rules), state.peers.view, to, now)
+  );
 }
 
 /** Notes drain requests, what the local API server answered, and since when a preferred node is well. */
@@ -87,4 +92,3 @@ export function departureDeadline(state: AgentState, now: MonotonicMs): Monotoni
   ].filter((moment) => moment > now);
   return Math.min(NEVER, ...moments) as MonotonicMs;
 }
-

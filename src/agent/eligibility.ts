@@ -33,7 +33,12 @@ function interfaceObstacle(rules: AgentRules, state: AgentState): Obstacle | und
   if (link === undefined) {
     const present = [...(state.kernel?.links.values() ?? [])].map((one) => one.name).join(', ');
     return rules.interfaceName === undefined
-      ? { cause: 'interface-lost', code: 'INTERFACE_NO_DEFAULT_ROUTE', message: 'no default route names an interface', context: {} }
+      ? {
+          cause: 'interface-lost',
+          code: 'INTERFACE_NO_DEFAULT_ROUTE',
+          message: 'no default route names an interface',
+          context: {},
+        }
       : {
           cause: 'interface-lost',
           code: 'INTERFACE_MISSING',

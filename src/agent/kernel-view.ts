@@ -48,7 +48,10 @@ export function applyChange(view: KernelView, change: KernelChange): KernelView 
     }
     case 'route':
       return change.route.destination === undefined
-        ? { ...view, defaultRoutes: [...view.defaultRoutes.filter((route) => !isSameRoute(route, change.route)), change.route] }
+        ? {
+            ...view,
+            defaultRoutes: [...view.defaultRoutes.filter((route) => !isSameRoute(route, change.route)), change.route],
+          }
         : view;
     case 'route-gone':
       return { ...view, defaultRoutes: view.defaultRoutes.filter((route) => !isSameRoute(route, change.route)) };

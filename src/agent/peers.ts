@@ -38,6 +38,8 @@ type Beat = Extract<Effect, { kind: 'heartbeat.send' }>['beat'];
 const BEAT_SPACING_MS = 10;
 /** A registration that failed, or a test write while the Lease is stale, is repeated after this. */
 const REGISTER_RETRY_MS = 1000;
+/** As long as this nobody is heard before it is told as a problem: a cluster that starts takes some seconds. */
+const UNHEARD_AFTER_MS = 15_000;
 /** How long a write that succeeded says that the API takes writes. */
 const WRITE_PROOF_MS = 3000;
 
@@ -45,8 +47,17 @@ export function viewRules(rules: AgentRules): ViewRules {
   return { self: rules.node, intervalMs: rules.heartbeat.intervalMs, multiplier: rules.heartbeat.multiplier };
 }
 
-/** Takes in what others said. */
-export function hearPeers(rules: AgentRules, state: AgentState, event: AgentEvent, now: MonotonicMs): AgentState {
+/** Takes in what others said, and notes when nobody says anything. */
+export function hearPeers(rules: AgentRules, before: AgentState, event: AgentEvent, now: MonotonicMs): AgentState {
+  const state = takePeers(rules, before, event, now);
+  const { view, isUnheard } = state.peers;
+  const others = (view.set?.voters ?? []).filter((voter) => voter.name !== rules.node);
+  const lastAt = Math.max(view.setAt, ...others.map((voter) => view.peers.get(voter.name)?.heardAt ?? view.setAt));
+  const isSilent = others.length > 0 && now >= lastAt + UNHEARD_AFTER_MS;
+  return isSilent === isUnheard ? state : withPeers(state, { isUnheard: isSilent });
+}
+
+function takePeers(rules: AgentRules, state: AgentState, event: AgentEvent, now: MonotonicMs): AgentState {
   const peers = state.peers;
   switch (event.kind) {
     case 'heartbeat.received': {
@@ -85,9 +96,14 @@ export function followVoters(state: AgentState, now: MonotonicMs): AgentState {
 }
 
 /** The voter set to write with the next renewal, as an annotation; nothing unless we lead by the Lease. */
-export function votersToWrite(rules: AgentRules, state: AgentState, now: MonotonicMs): Readonly<Record<string, string>> {
+export function votersToWrite(
+  rules: AgentRules,
+  state: AgentState,
+  now: MonotonicMs,
+): Readonly<Record<string, string>> {
   const { election, peers } = state;
-  const isDue = election.phase === 'leading' && election.provisionalSince === undefined && election.pending === undefined;
+  const isDue =
+    election.phase === 'leading' && election.provisionalSince === undefined && election.pending === undefined;
   if (!rules.heartbeat.isEnabled || !isDue || now < election.nextAttemptAt) return {};
   const self = selfAsMember(rules, state);
   if (self === undefined) return {};
@@ -104,7 +120,7 @@ export function votersToWrite(rules: AgentRules, state: AgentState, now: Monoton
 /** Everything the election wants to know of the others, the wire and this node's own reach, at this moment. */
 export function assess(rules: AgentRules, state: AgentState, now: MonotonicMs): Assessment {
   const vips = [...state.vips.values()];
-  const isSilent = vips.length > 0 && vips.every((vip) => isWireSilent(rules.vip, vip, now));
+  const isSilent = vips.some((vip) => isWireSilent(rules.vip, vip, now));
   const { view } = state.peers;
   const voters = view.set?.voters ?? [];
   if (!rules.heartbeat.isEnabled || !voters.some((voter) => voter.name === rules.node)) {
@@ -204,7 +220,12 @@ function selfAsMember(rules: AgentRules, state: AgentState): Member | undefined 
   if (link === undefined || state.kernel === undefined) return undefined;
   const usable = [...state.kernel.addresses.values()].filter((found) => {
     const vip = state.vips.get(found.prefix.ip.text);
-    return found.ifindex === link.index && found.scope === 0 && found.preferredSeconds > 0 && !(vip !== undefined && isOurs(rules, vip, found));
+    return (
+      found.ifindex === link.index &&
+      found.scope === 0 &&
+      found.preferredSeconds > 0 &&
+      !(vip !== undefined && isOurs(rules, vip, found))
+    );
   });
   const addresses = (['ipv4', 'ipv6'] as const).flatMap(
     (family) => usable.find((found) => found.prefix.ip.family === family)?.prefix.ip.text ?? [],
@@ -222,7 +243,9 @@ export function heartbeatEffects(
   const { peers } = state;
   const voters = peers.view.set?.voters ?? [];
   const others = voters.filter((voter) => voter.name !== rules.node);
-  if (!rules.heartbeat.isEnabled || others.length === 0 || others.length === voters.length) return { state, effects: [] };
+  if (!rules.heartbeat.isEnabled || others.length === 0 || others.length === voters.length) {
+    return { state, effects: [] };
+  }
   const beat = ownBeat(rules, state, now);
   const isNews = peers.lastBeat === undefined || isDifferent(beat, peers.lastBeat);
   const isDue = now >= peers.nextBeatAt || (isNews && now >= after(peers.lastBeatAt, BEAT_SPACING_MS));
@@ -246,9 +269,21 @@ function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {
     isApiWorking: isApiWorking(rules, state, now),
     isEligible: isEligible(rules, state),
     isDraining: isDraining(state),
-    isHolding: state.election.phase === 'leading' && [...state.vips.values()].some((vip) => vip.phase === 'holding'),
+    isHolding: isHolding(state),
     priority: rules.heartbeat.priority,
   };
+}
+
+/**
+ * Whether this node answers for the addresses. While it takes over, only all of them count: who hands over waits for that.
+ * Afterwards any does: nobody else may contend while one is held.
+ */
+function isHolding(state: AgentState): boolean {
+  if (state.election.phase !== 'leading') return false;
+  const vips = [...state.vips.values()];
+  const isTakingOver = state.moves.at(-1)?.isComplete === false && state.moves.at(-1)?.kind === 'gained';
+  const holds = (vip: (typeof vips)[number]): boolean => vip.phase === 'holding';
+  return vips.length > 0 && (isTakingOver ? vips.every(holds) : vips.some(holds));
 }
 
 function isDifferent(a: Beat, b: Beat): boolean {

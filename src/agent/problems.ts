@@ -13,10 +13,14 @@ export function reportProblems(rules: AgentRules, state: AgentState): Told {
   const problems = currentProblems(rules, state);
   const effects: Effect[] = [];
   for (const [key, problem] of problems) {
-    if (!state.problems.has(key)) effects.push(logEffect('error', problem.message, { code: problem.code, remedy: problem.remedy }));
+    if (!state.problems.has(key)) {
+      effects.push(logEffect('error', problem.message, { code: problem.code, remedy: problem.remedy }));
+    }
   }
   for (const [key, problem] of state.problems) {
-    if (!problems.has(key)) effects.push(logEffect('info', 'problem is gone', { code: problem.code, was: problem.message }));
+    if (!problems.has(key)) {
+      effects.push(logEffect('info', 'problem is gone', { code: problem.code, was: problem.message }));
+    }
   }
   return effects.length === 0 ? { state, effects } : { state: { ...state, problems }, effects };
 }
@@ -34,13 +38,21 @@ function currentProblems(rules: AgentRules, state: AgentState): ReadonlyMap<stri
   for (const [address, vip] of state.vips) {
     if (vip.phase !== 'conflict' || vip.rival?.isReported !== true) continue;
     const mac = vip.rival.mac.text;
-    problems.set(`ADDRESS_CONFLICT ${address}`, problem('ADDRESS_CONFLICT', `${mac} answers for ${address}`, { address, mac }));
+    problems.set(
+      `ADDRESS_CONFLICT ${address}`,
+      problem('ADDRESS_CONFLICT', `${mac} answers for ${address}`, { address, mac }),
+    );
   }
   const failure = state.election.lastFailure;
   if (failure?.failure === 'forbidden' || failure?.failure === 'unauthorized') {
     const code = failure.failure === 'forbidden' ? 'API_FORBIDDEN' : 'API_UNAUTHORIZED';
     const context = { verb: 'update', resource: 'leases', namespace: rules.leaseNamespace, path: 'the kubeconfig' };
     problems.set(code, problem(code, failure.message, context));
+  }
+  if (state.peers.isUnheard) {
+    const peers = (state.peers.view.set?.voters ?? []).map((voter) => voter.name).filter((name) => name !== rules.node);
+    const context = { port: String(rules.heartbeat.port), peers: peers.join(', ') };
+    problems.set('HEARTBEATS_UNHEARD', problem('HEARTBEATS_UNHEARD', 'no other candidate is heard', context));
   }
   if (state.election.impostorChanges > 0) {
     problems.set('DUPLICATE_IDENTITY', problem('DUPLICATE_IDENTITY', `another process is ${rules.node} too`, {}));

@@ -9,7 +9,15 @@ import { unwillingness } from './departure.ts';
 import { obstacle } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
 import { logEffect, type Told } from './note.ts';
-import { MOVES_MAX, vipLink, type AgentRules, type AgentState, type Move, type MoveCause, type MovePhase } from './state.ts';
+import {
+  MOVES_MAX,
+  vipLink,
+  type AgentRules,
+  type AgentState,
+  type Move,
+  type MoveCause,
+  type MovePhase,
+} from './state.ts';
 
 const GAIN_CAUSES: Readonly<Record<GainCause, MoveCause>> = {
   created: 'lease-free',
@@ -63,14 +71,21 @@ function tellElection(rules: AgentRules, state: AgentState, output: ElectionOutp
   switch (output.kind) {
     case 'gained': {
       const move = gainOf(rules, state, output, now);
-      const fields = { lease: rules.leaseName, cause: move.cause, from: move.from, isProvisional: output.isProvisional };
+      const fields = {
+        lease: rules.leaseName,
+        cause: move.cause,
+        from: move.from,
+        isProvisional: output.isProvisional,
+      };
       const msg = output.isProvisional ? 'addresses claimed without the API' : 'lease acquired';
       return { state: addMove(state, move), effects: [logEffect('info', msg, fields)] };
     }
     case 'ratified':
       return {
         state,
-        effects: [logEffect('info', 'lease acquired after a provisional claim', { afterMs: Math.round(output.afterMs) })],
+        effects: [
+          logEffect('info', 'lease acquired after a provisional claim', { afterMs: Math.round(output.afterMs) }),
+        ],
       };
     case 'handed-over':
       return {
@@ -81,42 +96,69 @@ function tellElection(rules: AgentRules, state: AgentState, output: ElectionOutp
             : logEffect('warn', 'lease could not be handed over', { lease: rules.leaseName, to: output.to }),
         ],
       };
-    case 'lost': {
-      const cause = LOSS_CAUSES[output.cause];
-      const move: Move = { kind: 'lost', at: now, cause, from: rules.node, to: output.holder, timings: {}, isComplete: true };
-      const message = `${rules.node} gave up ${addressList(state)}: ${cause}`;
-      return {
-        state: addMove(state, move),
-        effects: [
-          logEffect('warn', 'lease lost', { lease: rules.leaseName, cause, to: output.holder }),
-          { kind: 'event.record', type: 'Warning', reason: 'VirtualIPLost', message },
-        ],
-      };
-    }
-    case 'released': {
-      const last = state.moves.at(-1);
-      const cause = last?.kind === 'released' ? last.cause : 'shutdown';
-      const done = timed(state, 'released', now, true);
-      const message = `${rules.node} released ${addressList(state)}: ${cause}`;
-      const level = output.isWritten ? 'info' : 'warn';
-      return {
-        state: done,
-        effects: [
-          logEffect(level, output.isWritten ? 'lease released' : 'lease could not be released, it will expire', { lease: rules.leaseName, cause }),
-          { kind: 'event.record', type: 'Normal', reason: 'VirtualIPReleased', message },
-        ],
-      };
-    }
+    case 'lost':
+      return tellLoss(rules, state, output, now);
+    case 'released':
+      return tellRelease(rules, state, output, now);
     case 'impostor':
       return {
         state,
-        effects: [logEffect('error', 'another process uses this node name', { node: output.identity, code: 'DUPLICATE_IDENTITY', remedy: ERRORS.DUPLICATE_IDENTITY.remedy })],
+        effects: [
+          logEffect('error', 'another process uses this node name', {
+            node: output.identity,
+            code: 'DUPLICATE_IDENTITY',
+            remedy: ERRORS.DUPLICATE_IDENTITY.remedy,
+          }),
+        ],
       };
     case 'lease.read':
     case 'lease.create':
     case 'lease.update':
       return { state, effects: [] };
   }
+}
+
+function tellLoss(
+  rules: AgentRules,
+  state: AgentState,
+  output: Extract<ElectionOutput, { kind: 'lost' }>,
+  now: MonotonicMs,
+): Told {
+  const cause = LOSS_CAUSES[output.cause];
+  const to = output.holder;
+  const move: Move = { kind: 'lost', at: now, cause, from: rules.node, to, timings: {}, isComplete: true };
+  const message = `${rules.node} gave up ${addressList(state)}: ${cause}`;
+  return {
+    state: addMove(state, move),
+    effects: [
+      logEffect('warn', 'lease lost', { lease: rules.leaseName, cause, to }),
+      { kind: 'event.record', type: 'Warning', reason: 'VirtualIPLost', message },
+    ],
+  };
+}
+
+/** The end of a departure: with a successor nothing had to be released. */
+function tellRelease(
+  rules: AgentRules,
+  state: AgentState,
+  output: Extract<ElectionOutput, { kind: 'released' }>,
+  now: MonotonicMs,
+): Told {
+  const last = state.moves.at(-1);
+  const cause = last?.kind === 'released' ? last.cause : 'shutdown';
+  const to = last?.kind === 'released' ? (last.to ?? '') : '';
+  const fields = { lease: rules.leaseName, cause, to };
+  const message = `${rules.node} gave ${addressList(state)} ${to === '' ? 'back' : `to ${to}`}: ${cause}`;
+  const msg = to === '' ? 'lease released' : 'addresses handed over';
+  return {
+    state: timed(state, 'released', now, true),
+    effects: [
+      output.isWritten
+        ? logEffect('info', msg, fields)
+        : logEffect('warn', 'lease could not be released, it will expire', fields),
+      { kind: 'event.record', type: 'Normal', reason: 'VirtualIPReleased', message },
+    ],
+  };
 }
 
 /** A gain from a silent holder is measured from its last heartbeat; any other from the sending of the write that won. */
@@ -162,18 +204,27 @@ function tellAddress(rules: AgentRules, state: AgentState, note: AddressNote, no
     case 'down':
       return { state: timed(state, 'kernel', now), effects: [logEffect('info', 'address withdrawn', { address })] };
     case 'restored':
-      return { state: count(state, 'restores'), effects: [logEffect('warn', 'address was removed by somebody and is put back', { address })] };
+      return {
+        state: count(state, 'restores'),
+        effects: [logEffect('warn', 'address was removed by somebody and is put back', { address })],
+      };
     case 'lapsed':
       return {
         state: count(state, 'lapses'),
         effects: [logEffect('warn', 'address lifetime ran out while the process stood still', { address })],
       };
     case 'waiting':
-      return { state: count(state, 'rivals'), effects: [logEffect('info', 'address is still answered by another machine', { address, mac: output.mac.text })] };
+      return {
+        state: count(state, 'rivals'),
+        effects: [logEffect('info', 'address is still answered by another machine', { address, mac: output.mac.text })],
+      };
     case 'conflict':
       return conflict(rules, count(state, 'conflicts'), address, output.mac.text, output.while);
     case 'yielded':
-      return { state: count(state, 'yields'), effects: [logEffect('error', 'address given up to another machine', { address, mac: output.mac.text })] };
+      return {
+        state: count(state, 'yields'),
+        effects: [logEffect('error', 'address given up to another machine', { address, mac: output.mac.text })],
+      };
     case 'announce':
       return { state: count(state, 'announcements'), effects: [] };
     case 'probe':
@@ -204,7 +255,9 @@ function settleMove(rules: AgentRules, state: AgentState, now: MonotonicMs): Tol
   if (last === undefined || last.isComplete || last.kind !== 'gained') return { state, effects: [] };
   if (state.election.phase !== 'leading') return { state, effects: [] };
   const vips = [...state.vips.values()];
-  if (vips.length === 0 || !vips.every((vip) => vip.phase === 'holding' && vip.burstSent > 0)) return { state, effects: [] };
+  if (vips.length === 0 || !vips.every((vip) => vip.phase === 'holding' && vip.burstSent > 0)) {
+    return { state, effects: [] };
+  }
   const done = timed(state, 'total', now, true);
   const timings = done.moves.at(-1)?.timings ?? {};
   const interfaceName = vipLink(state)?.name ?? '';
@@ -212,7 +265,13 @@ function settleMove(rules: AgentRules, state: AgentState, now: MonotonicMs): Tol
   return {
     state: done,
     effects: [
-      logEffect('info', 'virtual ip held', { addresses: [...state.vips.keys()], interface: interfaceName, cause: last.cause, from: last.from, timings }),
+      logEffect('info', 'virtual ip held', {
+        addresses: [...state.vips.keys()],
+        interface: interfaceName,
+        cause: last.cause,
+        from: last.from,
+        timings,
+      }),
       { kind: 'event.record', type: 'Normal', reason: 'VirtualIPGained', message },
     ],
   };

@@ -69,6 +69,8 @@ export interface PeersState {
   readonly registerAt: MonotonicMs;
   /** When a write to the API last succeeded that wasn't the Lease's. */
   readonly writeProvedAt: MonotonicMs | undefined;
+  /** Nobody of the others has been heard for UNHEARD_AFTER_MS. */
+  readonly isUnheard: boolean;
   readonly isDrainedByOperator: boolean;
   readonly isDrainedByNode: boolean;
 }
@@ -126,7 +128,16 @@ export type MoveCause =
  * Steps of a move that are timed, in ms after `at`: of a gain from a silent holder, its last heartbeat; of another gain, the
  * sending of the write that won the Lease; of a loss, the decision.
  */
-export type MovePhase = 'noticed' | 'majority' | 'wire' | 'lease' | 'kernel' | 'announced' | 'ratified' | 'released' | 'total';
+export type MovePhase =
+  | 'noticed'
+  | 'majority'
+  | 'wire'
+  | 'lease'
+  | 'kernel'
+  | 'announced'
+  | 'ratified'
+  | 'released'
+  | 'total';
 
 /** One change of who holds the addresses, as this node lived it. */
 export interface Move {
@@ -151,7 +162,11 @@ export interface AgentState {
   readonly vips: ReadonlyMap<string, VipState>;
   readonly names: ReadonlyMap<string, ResolvedName>;
   readonly peers: PeersState;
-  readonly apiHealth: { readonly lastAnswer: boolean | undefined; readonly streak: number; readonly isHealthy: boolean | undefined };
+  readonly apiHealth: {
+    readonly lastAnswer: boolean | undefined;
+    readonly streak: number;
+    readonly isHealthy: boolean | undefined;
+  };
   /** Since when the addresses have been on their way off this node in order. */
   readonly resigningSince: MonotonicMs | undefined;
   /** Since when a successor has been named in the Lease while we still answer. */
@@ -198,6 +213,7 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
       registering: '',
       registerAt: now,
       writeProvedAt: undefined,
+      isUnheard: false,
       isDrainedByOperator: false,
       isDrainedByNode: false,
     },

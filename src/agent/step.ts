@@ -17,7 +17,14 @@ import { electionDeadline, stepElection } from '../leader/election.ts';
 import { isIdle, vipDeadline } from '../vip/vip.ts';
 import { stepAddresses } from './addresses.ts';
 import { captureEffects } from './capture.ts';
-import { departureDeadline, hearReasons, HANDOVER_PATIENCE_MS, isTakenOver, successor, unwillingness } from './departure.ts';
+import {
+  departureDeadline,
+  hearReasons,
+  HANDOVER_PATIENCE_MS,
+  isTakenOver,
+  successor,
+  unwillingness,
+} from './departure.ts';
 import type { Effect } from './effect.ts';
 import { isEligible, obstacle } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
@@ -140,7 +147,13 @@ function applyElection(rules: AgentRules, turn: Elected, event: ElectionEvent, n
     if (output.kind === 'gained') state = { ...state, leadingSince: now, hasConsent: output.consent };
     if (output.kind === 'handed-over') state = { ...state, handoverSince: output.isWritten ? now : undefined };
     if (output.kind === 'lost' || output.kind === 'released') {
-      state = { ...state, leadingSince: undefined, handoverSince: undefined, resigningSince: undefined, hasConsent: false };
+      state = {
+        ...state,
+        leadingSince: undefined,
+        handoverSince: undefined,
+        resigningSince: undefined,
+        hasConsent: false,
+      };
     }
   }
   return { state, outputs: [...turn.outputs, ...stepped.outputs] };
@@ -162,7 +175,8 @@ function depart(rules: AgentRules, turn: Elected, now: MonotonicMs): Elected {
   if (obstacle(rules, turn.state) !== undefined) return resign(rules, turn, now);
   if (election.handover !== undefined) {
     if (!election.handover.isWritten) return turn;
-    const isOver = turn.state.handoverSince !== undefined && now >= after(turn.state.handoverSince, HANDOVER_PATIENCE_MS);
+    const isOver =
+      turn.state.handoverSince !== undefined && now >= after(turn.state.handoverSince, HANDOVER_PATIENCE_MS);
     return isOver || isTakenOver(rules, turn.state, now) ? resign(rules, turn, now) : turn;
   }
   const reason = unwillingness(rules, turn.state, now);

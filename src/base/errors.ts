@@ -107,6 +107,10 @@ export const ERRORS = {
     summary: 'Another process contends for the Lease under the same node name.',
     remedy: 'Give each node its own vip_nodename (the generated manifests use spec.nodeName).',
   },
+  HEARTBEATS_UNHEARD: {
+    summary: 'No heartbeat of any other candidate arrives, so a lost node is noticed only when its Lease expires.',
+    remedy: 'Allow UDP port {port} between the nodes ({peers}); `holdfast status` on each shows whom it hears.',
+  },
   LEASE_INVALID: {
     summary: 'The election Lease has contents Holdfast cannot use.',
     remedy: 'Inspect it with `kubectl -n {namespace} get lease {lease} -o yaml`.',

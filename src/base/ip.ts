@@ -27,7 +27,9 @@ export type IpReason = 'not-an-address' | 'leading-zero' | 'zone' | 'ipv4-mapped
 /** Parses dotted-quad IPv4 or IPv6 text. Refuses what looks like an address but means different things to different tools. */
 export function parseIp(text: string): Outcome<Ip, IpReason> {
   if (/^\d+(\.\d+){3}$/.test(text)) {
-    if (text.split('.').some((octet) => octet.length > 1 && octet.startsWith('0'))) return refused('leading-zero', text);
+    if (text.split('.').some((octet) => octet.length > 1 && octet.startsWith('0'))) {
+      return refused('leading-zero', text);
+    }
     if (!ipaddr.IPv4.isValidFourPartDecimal(text)) return refused('not-an-address', text);
     return ok(ipFromBytes(Uint8Array.from(ipaddr.IPv4.parse(text).toByteArray())));
   }

@@ -15,6 +15,8 @@ const INSTANCE_NAME_MAX = 243;
 const SOCKET_PATH_MAX = 107;
 /** Privileged ports need a capability the pod does not have. */
 const HEALTH_PORT_MIN = 1024;
+/** 16 characters of base64 or hex are 64 bits or more: beyond guessing. */
+const HEARTBEAT_KEY_MIN = 16;
 const INTERFACE_NAME_MAX = 15; // IFNAMSIZ - 1, linux/if.h
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
@@ -122,6 +124,45 @@ export function checkLeaseTimes({ values, refused }: Resolved, findings: Finding
       `vip_address_lifetime ${lifetimeMs / 1_000} s is above vip_leaseduration ${lease} s: a crashed holder would keep the address after others may take it`,
     );
   }
+}
+
+/** Refuses heartbeats that nobody could rely on: a guessable key, or a silence noticed later than the Lease's end. */
+export function checkHeartbeat({ values, refused }: Resolved, findings: Findings): void {
+  if (values.vip_heartbeat.value !== 'true') return;
+  const need = (name: OptionName, isFine: boolean, message: string, expected: string): void => {
+    if (!isFine && !refused.has(name)) {
+      findings.problems.push(finding('CONFIG_VALUE_INVALID', name, message, { expected }));
+    }
+  };
+  const keys = heartbeatKeys(values.vip_heartbeat_key.value);
+  need(
+    'vip_heartbeat_key',
+    keys.every((key) => key.length >= HEARTBEAT_KEY_MIN),
+    `vip_heartbeat_key: a key is shorter than ${HEARTBEAT_KEY_MIN} characters`,
+    'the text that `openssl rand -hex 32` prints',
+  );
+  need(
+    'vip_nodename',
+    !/\P{ASCII}/u.test(values.vip_nodename.value),
+    'vip_nodename: heartbeats carry names of printable ASCII only',
+    'the name of the Node, or vip_heartbeat to false',
+  );
+  const silentMs = durationMs(values.vip_heartbeat_interval.value) * Number(values.vip_heartbeat_multiplier.value);
+  const renewMs = Number(values.vip_renewdeadline.value) * 1_000;
+  need(
+    'vip_heartbeat_interval',
+    silentMs < renewMs,
+    `vip_heartbeat_interval times vip_heartbeat_multiplier is ${silentMs} ms, not below vip_renewdeadline ${renewMs} ms: heartbeats would notice nothing that the Lease doesn't`,
+    'a shorter time, such as 100ms',
+  );
+}
+
+/** The keys of `vip_heartbeat_key`: texts separated by commas. */
+export function heartbeatKeys(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((key) => key.trim())
+    .filter((key) => key !== '');
 }
 
 /** Forms of single settings that a pattern of the table cannot say. */

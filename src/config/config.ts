@@ -67,6 +67,28 @@ export interface ApiConfig {
   readonly timeoutMs: number;
 }
 
+export interface HeartbeatConfig {
+  readonly isEnabled: boolean;
+  readonly intervalMs: number;
+  /** Heartbeats missed until a candidate counts as silent. */
+  readonly multiplier: number;
+  /** UDP. */
+  readonly port: number;
+  /** `vip_heartbeat_key`: texts, the first is sent, all are accepted; empty = the Secret. */
+  readonly keys: readonly string[];
+  /** 0–255; the higher is the preferred successor. */
+  readonly priority: number;
+  readonly isPreempting: boolean;
+}
+
+/** Checks of the API server of this node. */
+export interface ApiHealthConfig {
+  readonly intervalMs: number;
+  /** Answers in a row after which it counts as well, or as ill. */
+  readonly rise: number;
+  readonly fall: number;
+}
+
 export interface ObserveConfig {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** `log_format`: JSON lines, readable text, or text exactly when stdout is a terminal. */
@@ -85,5 +107,7 @@ export interface Config {
   readonly election: ElectionConfig;
   readonly vip: VipConfig;
   readonly api: ApiConfig;
+  readonly heartbeat: HeartbeatConfig;
+  readonly apiHealth: ApiHealthConfig;
   readonly observe: ObserveConfig;
 }

@@ -5,12 +5,22 @@
 
 import { formatSubnet, parseAddresses, parseSubnet, toVipSources } from './addresses.ts';
 import { formatBgpPeers, parseBgpPeers, BFD_DEFAULT, type BgpPeer } from './bgp-peers.ts';
-import { checkForms, checkLeaseTimes, checkMode, parseEndpoint, warnUnsupported } from './check.ts';
+import {
+  checkForms,
+  checkHeartbeat,
+  checkLeaseTimes,
+  checkMode,
+  heartbeatKeys,
+  parseEndpoint,
+  warnUnsupported,
+} from './check.ts';
 import type {
   ApiConfig,
+  ApiHealthConfig,
   Config,
   ConflictPolicy,
   ElectionConfig,
+  HeartbeatConfig,
   NameFamilies,
   ObserveConfig,
   VipConfig,
@@ -66,6 +76,7 @@ export function parseConfig(input: ConfigInput): ParsedConfig {
   const isArp = checkMode(derived, findings);
   const { sources, subnet } = readAddresses(values, findings);
   checkLeaseTimes(derived, findings);
+  checkHeartbeat(derived, findings);
   checkForms(values, findings);
   const bgpPeers = readPeers(values, fileContent.peers, findings);
   warnUnsupported(given.values, findings);
@@ -194,6 +205,8 @@ function buildConfig(values: Values, sources: readonly VipSource[]): Config {
     election: buildElection(values),
     vip: buildVip(values, sources),
     api: buildApi(values),
+    heartbeat: buildHeartbeat(values),
+    apiHealth: buildApiHealth(values),
     observe: buildObserve(values),
   };
 }
@@ -236,6 +249,26 @@ function buildApi(values: Values): ApiConfig {
       values.kubernetes_addr.value === '' ? undefined : parseEndpoint(values.kubernetes_addr.value, port),
     port,
     timeoutMs: durationMs(values.vip_api_timeout.value),
+  };
+}
+
+function buildHeartbeat(values: Values): HeartbeatConfig {
+  return {
+    isEnabled: values.vip_heartbeat.value === 'true',
+    intervalMs: durationMs(values.vip_heartbeat_interval.value),
+    multiplier: Number(values.vip_heartbeat_multiplier.value),
+    port: Number(values.vip_heartbeat_port.value),
+    keys: heartbeatKeys(values.vip_heartbeat_key.value),
+    priority: Number(values.vip_priority.value),
+    isPreempting: values.vip_preempt.value === 'true',
+  };
+}
+
+function buildApiHealth(values: Values): ApiHealthConfig {
+  return {
+    intervalMs: durationMs(values.vip_api_health_interval.value),
+    rise: Number(values.vip_api_health_rise.value),
+    fall: Number(values.vip_api_health_fall.value),
   };
 }
 

@@ -22,7 +22,14 @@ import {
 } from './http-exchange.ts';
 import { isObject, parseJson } from './json.ts';
 import { attributesOf, type RequestAttributes } from './request-attributes.ts';
-import { headersOf, SessionKeeper, type Session, type SessionOptions } from './session.ts';
+import {
+  headersOf,
+  SessionKeeper,
+  type LocalAnswer,
+  type LocalProbe,
+  type Session,
+  type SessionOptions,
+} from './session.ts';
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -64,6 +71,8 @@ export interface ApiClient {
   request(request: ApiRequest): Promise<ApiResult>;
   /** As request, but hands over the answer after its head; `deadlineMs` is for the head alone. */
   stream(request: ApiRequest): Promise<StreamResult>;
+  /** A look at this node's own API server alone, whatever else is asked; undefined: it has none, or there are no credentials. */
+  probeLocal(probe: LocalProbe): Promise<LocalAnswer | undefined>;
   /** The API servers of other candidates, `host:port` or URLs; tried last. */
   setPeers(peers: readonly string[]): void;
   /** The virtual IPs changed (a DNS name was resolved): they are never dialled. */
@@ -123,6 +132,10 @@ class HttpsApiClient implements ApiClient {
     return this.#reported(request, ({ response, endpoint }) =>
       Promise.resolve({ ok: true, response, endpoint: endpoint.name }),
     );
+  }
+
+  probeLocal(probe: LocalProbe): Promise<LocalAnswer | undefined> {
+    return this.#sessions.probeLocal(probe);
   }
 
   setPeers(peers: readonly string[]): void {

@@ -27,8 +27,8 @@ export interface ExchangeRequest {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Lease traffic has a connection of its own, so that a large list never stands before a renewal. */
-export type ConnectionClass = 'lease' | 'general';
+/** Lease traffic has a connection of its own, so that a large list never stands before a renewal; so have health checks. */
+export type ConnectionClass = 'lease' | 'general' | 'probe';
 
 export interface ExchangeFailure {
   readonly ok: false;
@@ -82,7 +82,7 @@ export function openTransport(
       rejectUnauthorized: !identity.isInsecure,
     });
   return {
-    agents: { lease: openAgent(), general: openAgent() },
+    agents: { lease: openAgent(), general: openAgent(), probe: openAgent() },
     ...options,
   };
 }
@@ -91,6 +91,7 @@ export function openTransport(
 export function closeTransport(transport: Transport): void {
   transport.agents.lease.destroy();
   transport.agents.general.destroy();
+  transport.agents.probe.destroy();
 }
 
 /** Sends the request and resolves with the head of the answer. Never rejects. */

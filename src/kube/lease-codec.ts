@@ -75,7 +75,7 @@ export function encodeLease(
     metadata: {
       ...metadata,
       ...identity,
-      ...mergedMap('annotations', metadata['annotations'], record.annotations),
+      ...mergedMap('annotations', withoutOurs(metadata['annotations']), record.annotations),
       ...mergedMap('labels', metadata['labels'], record.labels),
       ...(record.resourceVersion === '' ? {} : { resourceVersion: record.resourceVersion }),
     },
@@ -110,6 +110,14 @@ export function formatMicroTime(at: WallMs): string {
 
 function isMicroTime(text: string): boolean {
   return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(text);
+}
+
+/** Ours are written whole with each record: one that is left out is taken back, where others' are kept. */
+const OUR_PREFIX = 'holdfast.io/';
+
+function withoutOurs(annotations: unknown): JsonObject {
+  const kept = Object.entries(asObject(annotations) ?? {}).filter(([name]) => !name.startsWith(OUR_PREFIX));
+  return Object.fromEntries(kept);
 }
 
 function mergedMap(

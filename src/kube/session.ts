@@ -6,11 +6,19 @@
  * ready again, and whether admin.conf has its rights by now while super-admin.conf stands in for it.
  */
 
+import type { Socket } from 'node:net';
 import { HoldfastError } from '../base/errors.ts';
 import type { Netfd } from '../system/netfd.ts';
 import { isSameTransport, type CredentialStore, type Credentials } from './credentials.ts';
 import { listEndpoints, type Endpoint, type EndpointPolicy } from './endpoints.ts';
-import { closeTransport, exchangeHead, openTransport, readBody, type Transport } from './http-exchange.ts';
+import {
+  closeTransport,
+  exchangeHead,
+  openTransport,
+  readBody,
+  type ExchangeRequest,
+  type Transport,
+} from './http-exchange.ts';
 import type { Log } from './log.ts';
 
 export interface Session {
@@ -18,6 +26,20 @@ export interface Session {
   readonly transport: Transport;
   /** In order of preference, as listEndpoints gives them. */
   readonly endpoints: readonly Endpoint[];
+}
+
+/** What this node's own API server said to a look at it. */
+export interface LocalAnswer {
+  /** HTTP status; undefined when there was no answer, and `message` says why. */
+  readonly status: number | undefined;
+  readonly message: string;
+}
+
+export interface LocalProbe {
+  readonly path: string;
+  readonly timeoutMs: number;
+  /** The connection the answer came over has ended. */
+  readonly onDisconnect: () => void;
 }
 
 export interface SessionOptions {
@@ -49,6 +71,8 @@ export class SessionKeeper {
   #peers: readonly string[] = [];
   #vips: readonly string[];
   #lastGood = '';
+  #lastLocal = '';
+  readonly #heardSockets = new WeakSet<Socket>();
   #returnProbeAt = 0;
   #isProbingReturn = false;
   #primaryTimer: NodeJS.Timeout | undefined;
@@ -84,6 +108,47 @@ export class SessionKeeper {
       this.#isProbingReturn = false;
       if (ready !== undefined && this.current?.transport === session.transport) this.prefer(this.current, ready);
     });
+  }
+
+  /** GET at this node's own API server and nowhere else; undefined: it has none, or there are no credentials yet. */
+  async probeLocal(options: LocalProbe): Promise<LocalAnswer | undefined> {
+    const session = this.current;
+    const locals = session?.endpoints.filter((endpoint) => endpoint.origin === 'local') ?? [];
+    if (session === undefined || locals.length === 0) return undefined;
+    const deadlineAt = performance.now() + options.timeoutMs;
+    // The one of 127.0.0.1 and ::1 that answered goes on being asked: the other one is refused, or the same server.
+    const inOrder = locals.toSorted((a, b) => Number(b.name === this.#lastLocal) - Number(a.name === this.#lastLocal));
+    let last: LocalAnswer | undefined;
+    for (const endpoint of inOrder) {
+      const head = await exchangeHead({
+        ...getOf(session, endpoint, options.path),
+        connection: 'probe',
+        headTimeoutMs: deadlineAt - performance.now(),
+      });
+      if (!head.ok) {
+        last = { status: undefined, message: head.message };
+        if (head.cause === 'timeout') return last;
+        continue;
+      }
+      this.#lastLocal = endpoint.name;
+      this.#hearEnd(head.response.socket, options.onDisconnect);
+      const status = head.response.statusCode;
+      const read = await readBody(head.response, {
+        limit: PROBE_BODY_LIMIT,
+        timeoutMs: deadlineAt - performance.now(),
+        signal: undefined,
+      });
+      return read.ok
+        ? { status, message: `${options.path} has status ${status}` }
+        : { status: undefined, message: read.message };
+    }
+    return last;
+  }
+
+  #hearEnd(socket: Socket, onDisconnect: () => void): void {
+    if (this.#heardSockets.has(socket)) return;
+    this.#heardSockets.add(socket);
+    socket.once('close', onDisconnect);
   }
 
   /** `endpoint` answered: it is asked first from now on. */
@@ -240,19 +305,29 @@ async function findReady(session: Session, endpoints: readonly Endpoint[]): Prom
 /** The status of a GET of `path`; undefined without one. */
 async function probe(session: Session, endpoint: Endpoint, path: string): Promise<number | undefined> {
   const head = await exchangeHead({
-    endpoint,
-    transport: session.transport,
+    ...getOf(session, endpoint, path),
     connection: 'general',
-    method: 'GET',
-    target: path,
-    headers: headersOf(session.credentials, undefined, undefined),
-    body: undefined,
     headTimeoutMs: PROBE_TIMEOUT_MS,
-    signal: undefined,
   });
   if (!head.ok) return undefined;
   await readBody(head.response, { limit: PROBE_BODY_LIMIT, timeoutMs: PROBE_TIMEOUT_MS, signal: undefined });
   return head.response.statusCode;
+}
+
+function getOf(
+  session: Session,
+  endpoint: Endpoint,
+  path: string,
+): Omit<ExchangeRequest, 'connection' | 'headTimeoutMs'> {
+  return {
+    endpoint,
+    transport: session.transport,
+    method: 'GET',
+    target: path,
+    headers: headersOf(session.credentials, undefined, undefined),
+    body: undefined,
+    signal: undefined,
+  };
 }
 
 /** The headers of one request as `credentials`. */

@@ -20,40 +20,17 @@
  * Pure: no clock, no timer, no API in here. A Lease is no fencing token for other systems.
  */
 
-import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
+import { after, earliest, type MonotonicMs } from '../base/time.ts';
 import { nextRandom } from '../base/random.ts';
-import type {
-  ElectionEvent,
-  ElectionOutput,
-  ElectionRules,
-  ElectionState,
-  ElectionStep,
-  GainCause,
-  LossCause,
-  Observation,
-  PendingCall,
-} from './election-state.ts';
+import { attempt, attemptAt, claimProvisionally, provisionalAt, read } from './attempt.ts';
+import type { ElectionEvent, ElectionOutput, ElectionRules, ElectionState, ElectionStep } from './election-state.ts';
+import { finishHandover, finishRelease, lose } from './ending.ts';
 import type { LeaseRecord } from './lease-record.ts';
-import {
-  hasConsent,
-  INCARNATION_ANNOTATION,
-  isHandedOver,
-  isNewerRecord,
-  isSameTerm,
-  leaseToAcquire,
-  leaseToHandOver,
-  leaseToRelease,
-  previousHolder,
-} from './lease-write.ts';
+import { hasConsent, isNewerRecord, isOfAnother, isSameTerm, previousHolder } from './lease-write.ts';
 import { isApiAway, isAway, tenureBasis, tenureDeadline, type Assessment } from './tenure.ts';
 
 /** Pause after a failed call; short because a holder's tenure is running. Never longer than the retry period. */
 const RETRY_AFTER_FAILURE_MS = 500;
-/** Candidates that see a Lease become free spread their first attempt over this. */
-const FREE_JITTER_MS = 20;
-/** The same for one that expired; client-go's standby polls would spread over seconds. */
-const EXPIRED_JITTER_MS = 100;
-
 /** Nothing is under way that could leave a Lease naming us behind: the process may end. */
 export function isSettled(state: ElectionState): boolean {
   return state.phase === 'following' && state.pending === undefined;
@@ -68,7 +45,7 @@ export function electionDeadline(
 ): MonotonicMs {
   const call = state.pending;
   const next = call === undefined ? attemptAt(rules, state, assessment) : provisionalAt(rules, state, assessment);
-  return state.phase === 'leading' ? earliest(tenureDeadline(rules, state, assessment, now), next) : next;
+  return state.phase === 'leading' ? earliest(tenureDeadline(rules, state, now), next) : next;
 }
 
 /** The election as a function. `now` never decreases; outputs are to be performed in order. */
@@ -107,38 +84,6 @@ function endTenure(rules: ElectionRules, state: ElectionState, assessment: Asses
   if (tenureBasis(rules, state, assessment, now) !== 'none') return { state, outputs: [] };
   const isExpired = state.provisionalSince !== undefined || now >= after(state.renewedAt, rules.renewDeadlineMs);
   return lose(state, isExpired ? 'tenure-ended' : 'isolated', now);
-}
-
-/** Nobody answers the write that would depose a lost holder: with a majority behind us, and a silent wire, we act first. */
-function claimProvisionally(
-  rules: ElectionRules,
-  state: ElectionState,
-  assessment: Assessment,
-  now: MonotonicMs,
-): ElectionStep {
-  if (now < provisionalAt(rules, state, assessment)) return { state, outputs: [] };
-  const gained: ElectionOutput = {
-    kind: 'gained',
-    cause: 'silent',
-    consent: false,
-    previousHolder: state.observed?.lease?.holder ?? '',
-    sentAt: state.pending?.sentAt ?? now,
-    isProvisional: true,
-  };
-  const claim = { phase: 'leading', isResigning: false, provisionalSince: now, provisionalDoubts: 0 } as const;
-  return { state: { ...state, ...claim }, outputs: [gained] };
-}
-
-/** When a claim under way, or one the API just refused to hear, may be made without it; NEVER while it may not. */
-function provisionalAt(rules: ElectionRules, state: ElectionState, assessment: Assessment): MonotonicMs {
-  if (state.phase !== 'following' || !state.isEligible || state.observed?.lease === undefined) return NEVER;
-  if (!isDeposable(assessment) || !assessment.hasSupport) return NEVER;
-  if (state.pending === undefined) return isApiAway(state) ? (state.claimFailedAt ?? NEVER) : NEVER;
-  return state.pending.purpose === 'acquire' ? after(state.pending.sentAt, rules.claimPatienceMs) : NEVER;
-}
-
-function isDeposable(assessment: Assessment): boolean {
-  return assessment.isHolderMissed && assessment.isNext && assessment.isWireSilent && assessment.hearsMajority;
 }
 
 function handle(
@@ -300,7 +245,10 @@ function written(
     const ratified: readonly ElectionOutput[] =
       state.provisionalSince === undefined ? [] : [{ kind: 'ratified', afterMs: now - state.provisionalSince }];
     const nextAttemptAt = state.handover === undefined ? state.nextAttemptAt : now;
-    return { state: { ...state, renewedAt: call.sentAt, provisionalSince: undefined, nextAttemptAt }, outputs: ratified };
+    return {
+      state: { ...state, renewedAt: call.sentAt, provisionalSince: undefined, nextAttemptAt },
+      outputs: ratified,
+    };
   }
   if (state.phase === 'releasing' || !isWorthHolding) {
     // Ours by the Lease, but not wanted any more or too old to act on: give it back rather than let it lapse.
@@ -315,7 +263,12 @@ function written(
     sentAt: call.sentAt,
     isProvisional: false,
   };
-  const leading = { phase: 'leading', isResigning: false, renewedAt: call.sentAt, provisionalSince: undefined } as const;
+  const leading = {
+    phase: 'leading',
+    isResigning: false,
+    renewedAt: call.sentAt,
+    provisionalSince: undefined,
+  } as const;
   return { state: { ...state, ...leading }, outputs: [gained] };
 }
 
@@ -342,128 +295,6 @@ function failed(
   if (call.purpose === 'release') return finishRelease(state, false);
   return { state, outputs: [] };
 }
-
-/** Sends what is due: a renewal, an acquisition or a release; at most one call is under way at a time. */
-function attempt(rules: ElectionRules, state: ElectionState, assessment: Assessment, now: MonotonicMs): ElectionStep {
-  if (state.pending !== undefined || now < attemptAt(rules, state, assessment)) return { state, outputs: [] };
-  const known = state.observed?.lease;
-  const to = state.phase === 'leading' ? state.handover?.to : undefined;
-  if (to !== undefined) {
-    if (known === undefined || known.holder !== rules.identity) return finishHandover(state, false);
-    return send(state, { purpose: 'hand-over', cause: 'own', base: known }, now, (attempt) => ({
-      kind: 'lease.update',
-      attempt,
-      lease: leaseToHandOver(rules, known, to),
-      stamp: 'acquire',
-    }));
-  }
-  if (state.phase === 'releasing') {
-    const isOurs = known?.holder === rules.identity && !isOfAnother(rules, known);
-    if (!isOurs) return finishRelease(state, true);
-    return send(state, { purpose: 'release', cause: 'own', base: known }, now, (attempt) => ({
-      kind: 'lease.update',
-      attempt,
-      lease: leaseToRelease(rules, known, state.isWithdrawn),
-      stamp: 'acquire',
-    }));
-  }
-  const purpose = state.phase === 'leading' ? 'renew' : 'acquire';
-  return send(state, { purpose, cause: acquireCause(rules, known, assessment), base: known }, now, (attempt) => ({
-    kind: known === undefined ? 'lease.create' : 'lease.update',
-    attempt,
-    lease: leaseToAcquire(rules, known),
-    stamp: known?.holder === rules.identity ? 'renew' : 'acquire',
-  }));
-}
-
-/** When the next call is due; NEVER while there is nothing to attempt. */
-function attemptAt(rules: ElectionRules, state: ElectionState, assessment: Assessment): MonotonicMs {
-  if (state.phase === 'leading') {
-    return state.isResigning || state.handover?.isWritten === true ? NEVER : state.nextAttemptAt;
-  }
-  if (state.phase === 'releasing') return state.nextAttemptAt;
-  if (!state.isEligible || state.observed === undefined) return NEVER;
-  return Math.max(state.nextAttemptAt, acquirableAt(rules, state, assessment, state.observed)) as MonotonicMs;
-}
-
-function acquirableAt(
-  rules: ElectionRules,
-  state: ElectionState,
-  assessment: Assessment,
-  observed: Observation,
-): MonotonicMs {
-  const lease = observed.lease;
-  if (isDeposable(assessment)) return observed.at;
-  if (hasConsent(lease, rules.identity)) {
-    return after(observed.at, lease?.holder === rules.identity ? 0 : observed.jitter * FREE_JITTER_MS);
-  }
-  // Whoever is heard and answers for the addresses merely can't write the Lease: its own tenure decides when it stops.
-  if (assessment.isHeldElsewhere) return NEVER;
-  if (lease === undefined || lease.holder === '') return after(observed.at, observed.jitter * FREE_JITTER_MS);
-  if (lease.holder === rules.identity && state.impostorChanges === 0) return observed.at;
-  return after(observed.at, lease.durationMs + observed.jitter * EXPIRED_JITTER_MS);
-}
-
-function acquireCause(rules: ElectionRules, known: LeaseRecord | undefined, assessment: Assessment): GainCause {
-  if (known === undefined) return 'created';
-  if (known.holder === '') return 'free';
-  if (known.holder === rules.identity) return isHandedOver(known) ? 'handed-over' : 'own';
-  return isDeposable(assessment) ? 'silent' : 'expired';
-}
-
-function send(
-  state: ElectionState,
-  call: Pick<PendingCall, 'purpose' | 'cause' | 'base'>,
-  now: MonotonicMs,
-  output: (attempt: number) => ElectionOutput,
-): ElectionStep {
-  const number = state.attempts + 1;
-  return {
-    state: { ...state, attempts: number, pending: { ...call, attempt: number, sentAt: now } },
-    outputs: [output(number)],
-  };
-}
-
-function read(state: ElectionState, now: MonotonicMs): ElectionStep {
-  if (state.pending !== undefined) return { state, outputs: [] };
-  return send(state, { purpose: 'read', cause: 'own', base: undefined }, now, (attempt) => ({
-    kind: 'lease.read',
-    attempt,
-  }));
-}
-
-/** A record under our name that another process wrote (our former run, or an impostor). */
-function isOfAnother(rules: ElectionRules, lease: LeaseRecord): boolean {
-  const incarnation = lease.annotations[INCARNATION_ANNOTATION];
-  return incarnation !== undefined && incarnation !== rules.incarnation;
-}
-
-function lose(state: ElectionState, cause: LossCause, now: MonotonicMs): ElectionStep {
-  return {
-    state: { ...state, phase: 'following', ...NOT_LEADING, nextAttemptAt: now },
-    outputs: [{ kind: 'lost', cause, holder: state.observed?.lease?.holder ?? '' }],
-  };
-}
-
-function finishRelease(state: ElectionState, isWritten: boolean): ElectionStep {
-  return {
-    state: { ...state, phase: 'following', ...NOT_LEADING },
-    outputs: [{ kind: 'released', isWritten }],
-  };
-}
-
-function finishHandover(state: ElectionState, isWritten: boolean): ElectionStep {
-  if (state.handover === undefined || state.phase !== 'leading') return { state, outputs: [] };
-  const handover = isWritten ? { ...state.handover, isWritten } : undefined;
-  return { state: { ...state, handover }, outputs: [{ kind: 'handed-over', to: state.handover.to, isWritten }] };
-}
-
-const NOT_LEADING = {
-  isResigning: false,
-  isWithdrawn: false,
-  provisionalSince: undefined,
-  handover: undefined,
-} as const;
 
 function join(outputs: readonly ElectionOutput[], step: ElectionStep): ElectionStep {
   return { state: step.state, outputs: [...outputs, ...step.outputs] };

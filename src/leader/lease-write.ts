@@ -119,3 +119,9 @@ export function isNewerRecord(
   if (a.length !== b.length) return a.length < b.length ? 'newer' : 'older';
   return a < b ? 'newer' : 'older';
 }
+
+/** A record under our name that another process wrote (our former run, or an impostor). */
+export function isOfAnother(writer: Pick<Writer, 'incarnation'>, lease: LeaseRecord): boolean {
+  const incarnation = lease.annotations[INCARNATION_ANNOTATION];
+  return incarnation !== undefined && incarnation !== writer.incarnation;
+}

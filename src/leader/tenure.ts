@@ -28,7 +28,7 @@ export interface Assessment {
   readonly isApiElsewhere: boolean;
   /** A voter that is heard holds the addresses under a later term than we know. */
   readonly replacedBy: string | undefined;
-  /** Nobody answered the last probes for any of the addresses. */
+  /** Nobody answered the last probes for one of the addresses at least (kernel lifetimes end one by one). */
   readonly isWireSilent: boolean;
 }
 
@@ -66,8 +66,11 @@ export interface TenureRules {
 
 export type TenureBasis = 'lease' | 'majority' | 'none';
 
-/** The API gets this long to answer somebody who hears no majority any more. */
-export const ISOLATION_PATIENCE_MS = 500;
+/**
+ * A majority that isn't heard is missed for this long before it counts, and the API gets as long to answer who misses it: a
+ * machine whose cores are all busy is deaf for some hundred milliseconds now and then. Nobody claims what is answered for.
+ */
+export const ISOLATION_PATIENCE_MS = 1000;
 /** Voters notice the beginning and the end of an API outage at different times: tenure stands this long against "works here". */
 export const OUTAGE_SKEW_MS = 3000;
 const ISOLATION_VOTERS_MIN = 3;
@@ -79,9 +82,12 @@ export function isApiAway(facts: Pick<TenureFacts, 'lastFailure' | 'lastSuccessA
   return isAway(failure.failure);
 }
 
-/** Failures that say "no API server takes this write", rather than "no". */
+/**
+ * Failures that say "not now", rather than "somebody wrote before you". A refusal is one of them: an API server that has just
+ * started refuses everybody until it has read who may do what.
+ */
 export function isAway(failure: ApiFailureKind): boolean {
-  return failure === 'unreachable' || failure === 'timeout' || failure === 'server-error' || failure === 'throttled';
+  return failure !== 'conflict' && failure !== 'already-exists' && failure !== 'not-found';
 }
 
 export function tenureBasis(
@@ -96,7 +102,8 @@ export function tenureBasis(
 }
 
 function hasMajorityTenure(rules: TenureRules, facts: TenureFacts, assessment: Assessment, now: MonotonicMs): boolean {
-  if (assessment.voterCount === 0 || !assessment.hearsMajority) return false;
+  const isDeaf = facts.majorityLostAt !== undefined && now >= after(facts.majorityLostAt, ISOLATION_PATIENCE_MS);
+  if (assessment.voterCount === 0 || isDeaf) return false;
   if (assessment.isApiElsewhere && now >= skewEnd(rules, facts)) return false;
   return facts.provisionalSince !== undefined || isApiAway(facts);
 }
@@ -110,23 +117,15 @@ function skewEnd(rules: TenureRules, facts: TenureFacts): MonotonicMs {
 function isIsolated(facts: TenureFacts, assessment: Assessment, now: MonotonicMs): boolean {
   if (assessment.voterCount < ISOLATION_VOTERS_MIN || facts.majorityLostAt === undefined) return false;
   if (facts.lastSuccessAt !== undefined && facts.lastSuccessAt >= facts.majorityLostAt) return false;
-  const hasFailed = facts.lastFailure !== undefined && facts.lastFailure.at > facts.majorityLostAt;
-  return (hasFailed && isApiAway(facts)) || now >= after(facts.majorityLostAt, ISOLATION_PATIENCE_MS);
+  return now >= after(facts.majorityLostAt, ISOLATION_PATIENCE_MS);
 }
 
 /** The next moment at which tenure may end by time alone; NEVER when only an event can end it. */
-export function tenureDeadline(
-  rules: TenureRules,
-  facts: TenureFacts,
-  assessment: Assessment,
-  now: MonotonicMs,
-): MonotonicMs {
+export function tenureDeadline(rules: TenureRules, facts: TenureFacts, now: MonotonicMs): MonotonicMs {
   const moments = [
     facts.provisionalSince === undefined ? after(facts.renewedAt, rules.renewDeadlineMs) : NEVER,
     skewEnd(rules, facts),
-    facts.majorityLostAt === undefined || assessment.voterCount < ISOLATION_VOTERS_MIN
-      ? NEVER
-      : after(facts.majorityLostAt, ISOLATION_PATIENCE_MS),
+    facts.majorityLostAt === undefined ? NEVER : after(facts.majorityLostAt, ISOLATION_PATIENCE_MS),
   ];
   return earliest(NEVER, ...moments.filter((moment) => moment > now));
 }

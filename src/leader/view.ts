@@ -182,9 +182,7 @@ export function succession(
     const state = alive.get(voter.name);
     return state !== undefined && state.isEligible && !state.isDraining ? [{ name: voter.name, place, ...state }] : [];
   });
-  able.sort(
-    (a, b) => Number(b.isApiWorking) - Number(a.isApiWorking) || b.priority - a.priority || a.place - b.place,
-  );
+  able.sort((a, b) => Number(b.isApiWorking) - Number(a.isApiWorking) || b.priority - a.priority || a.place - b.place);
   return able.map((one) => one.name);
 }
 
@@ -214,7 +212,10 @@ export function replacedBy(rules: ViewRules, view: ViewState, term: number, now:
 
 /** Time passed that our clock did not count: everybody was heard that much longer ago. */
 export function ageView(view: ViewState, byMs: number): ViewState {
-  const aged = [...view.peers].map(([name, peer]): [string, Peer] => [name, { ...peer, heardAt: after(peer.heardAt, -byMs) }]);
+  const aged = [...view.peers].map(([name, peer]): [string, Peer] => [
+    name,
+    { ...peer, heardAt: after(peer.heardAt, -byMs) },
+  ]);
   return { ...view, peers: new Map(aged) };
 }
 

@@ -46,7 +46,9 @@ function checkVoter(value: unknown): Voter | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   if (!('name' in value) || !('addresses' in value) || !('port' in value)) return undefined;
   const { name, addresses, port } = value;
-  if (typeof name !== 'string' || name === '' || !Array.isArray(addresses) || typeof port !== 'number') return undefined;
+  if (typeof name !== 'string' || name === '' || !Array.isArray(addresses) || typeof port !== 'number') {
+    return undefined;
+  }
   if (!Number.isInteger(port) || port < 1 || port > 65_535) return undefined;
   const texts = addresses.filter((address: unknown): address is string => typeof address === 'string');
   return { name, addresses: texts.slice(0, ADDRESSES_MAX), port };
@@ -75,10 +77,14 @@ export function wantedVoters(options: {
     return at === undefined || now < after(at, VOTER_FORGET_MS);
   };
   const others = members.filter((member) => member.name !== self.name && !member.isLeaving && isAlive(member.name));
-  const byName = new Map<string, Voter>([...others, self].map(({ name, addresses, port }) => [name, { name, addresses, port }]));
+  const byName = new Map<string, Voter>(
+    [...others, self].map(({ name, addresses, port }) => [name, { name, addresses, port }]),
+  );
   const kept = (present?.voters ?? []).flatMap((voter) => byName.get(voter.name) ?? []);
   const keptNames = new Set(kept.map((voter) => voter.name));
-  const added = [...byName.values()].filter((voter) => !keptNames.has(voter.name)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const added = [...byName.values()]
+    .filter((voter) => !keptNames.has(voter.name))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   const chosen = [...kept, ...added].slice(0, VOTERS_MAX);
   const voters = chosen.some((voter) => voter.name === self.name) ? chosen : [...chosen.slice(0, VOTERS_MAX - 1), self];
   const isSame = present !== undefined && JSON.stringify(present.voters) === JSON.stringify(voters);

@@ -40,8 +40,8 @@ export interface Metrics {
   observeMove(move: { kind: string; cause: string; timings: Readonly<Record<string, number>> }): void;
   observeRequest(outcome: RequestOutcome): void;
   observeWatchRestart(resource: string, reason: string): void;
-  /** A frame or message that decoding refused. */
-  observeDrop(protocol: string, reason: string): void;
+  /** Frames or messages that decoding refused; default one. */
+  observeDrop(protocol: string, reason: string, count?: number): void;
   /** A turn of the main loop that came `lateMs` after the deadline it was meant for. */
   observeTurn(lateMs: number): void;
   /** The text of /metrics. */
@@ -64,7 +64,8 @@ export function openMetrics(options: MetricsOptions): Metrics {
     },
     observeWatchRestart: (resource, reason) =>
       set.counter('holdfast_kube_watch_restarts_total').inc({ resource, reason }),
-    observeDrop: (protocol, reason) => set.counter('holdfast_vip_drops_total').inc({ protocol, reason }),
+    observeDrop: (protocol, reason, count = 1) =>
+      set.counter('holdfast_vip_drops_total').inc({ protocol, reason }, count),
     observeTurn: (lateMs) => set.histogram('holdfast_loop_lateness_seconds').observe(Math.max(0, lateMs) / 1000),
     scrape: async () => {
       setState(set, options, options.report());

@@ -32,6 +32,8 @@ export interface StatusReport {
   readonly addresses: readonly AddressStatus[];
   /** Oldest first; the agent keeps the last 64. */
   readonly moves: readonly Move[];
+  /** The other voters, as heard from here; empty without heartbeats. */
+  readonly peers: readonly PeerStatus[];
   readonly problems: readonly Problem[];
 }
 
@@ -81,6 +83,17 @@ export interface InterfaceStatus {
   /** vip_allow_interface_not_up: being down is no reason to be unready. */
   readonly isAllowedDown: boolean;
   readonly mac: string | undefined;
+}
+
+export interface PeerStatus {
+  readonly name: string;
+  readonly isHeard: boolean;
+  /** undefined: never. */
+  readonly heardAgoMs: number | undefined;
+  /** What it says of itself. */
+  readonly isHolding: boolean;
+  readonly isApiWorking: boolean;
+  readonly isDraining: boolean;
 }
 
 export type AddressState =

@@ -101,10 +101,27 @@ function nodeTable(report: StatusReport, paint: Paint): string {
       ? paint('red', 'none')
       : `${link.name} (index ${link.index}), ${link.isUp ? 'up' : paint('yellow', 'down')}, ${carrier}, ${link.mac ?? 'no MAC'}`;
   table.push([paint('dim', 'interface'), linkText]);
+  if (report.peers.length > 0) {
+    table.push([paint('dim', 'peers'), report.peers.map((peer) => peerText(peer, paint)).join('\n')]);
+  }
   const failed = checkReady(report).filter((check) => !check.isOk);
   const ready = failed.map((check) => paint('red', `not ready: ${clean(check.detail)}`)).join('\n');
   table.push([paint('dim', 'ready'), ready === '' ? 'yes' : ready]);
   return table.toString();
+}
+
+function peerText(peer: StatusReport['peers'][number], paint: Paint): string {
+  const name = clean(peer.name);
+  if (!peer.isHeard) {
+    const since = peer.heardAgoMs === undefined ? 'never heard' : `silent for ${durationText(peer.heardAgoMs)}`;
+    return paint('yellow', `${name} ${since}`);
+  }
+  const said = [
+    peer.isHolding ? 'holds' : '',
+    peer.isApiWorking ? '' : 'finds the API away',
+    peer.isDraining ? 'is being drained' : '',
+  ];
+  return [`${name} heard`, ...said.filter((word) => word !== '')].join(', ');
 }
 
 function leaseText(lease: StatusReport['lease'], node: string): string {

@@ -50,12 +50,24 @@ export class HeartbeatPeer {
   /** With the number of our last datagram at the time. */
   #retired: readonly { readonly incarnation: string; readonly ownSequence: number }[] = [];
   #turn = 0;
+  #last: { readonly datagram: Uint8Array; readonly family: Family } | undefined;
 
-  /** Judges a datagram. `now` is a monotonic clock in ms. */
+  /** Keeps the datagram that was fresh. */
+  keep(datagram: Uint8Array, family: Family): void {
+    this.#last = { datagram, family };
+  }
+
+  /** Whether this is that datagram once more, come over the other family: nobody has to look at it. */
+  isCopy(datagram: Uint8Array, family: Family): boolean {
+    return (
+      this.#last !== undefined && family !== this.#last.family && Buffer.compare(this.#last.datagram, datagram) === 0
+    );
+  }
+
+  /** Judges a datagram whose tag is right. `now` is a monotonic clock in ms. */
   take(beat: HeartbeatDatagram, family: Family, own: OwnEcho, now: number): Verdict {
     const incarnation = incarnationText(beat.incarnation);
-    this.#retired = this.#retired.filter((one) => own.sequence - one.ownSequence <= ECHO_WINDOW);
-    if (this.#retired.some((one) => one.incarnation === incarnation)) return 'replayed';
+    if (this.#isRetired(incarnation, own)) return 'replayed';
     const track = this.#trackOf(incarnation, beat, now);
     const mark = markSequence(track, beat.sequence, family);
     if (mark !== 'fresh') return mark;
@@ -96,6 +108,12 @@ export class HeartbeatPeer {
     return this.#candidates.at(-1)?.unprovenCount ?? 0;
   }
 
+  #isRetired(incarnation: string, own: OwnEcho): boolean {
+    if (this.#retired.length === 0) return false;
+    this.#retired = this.#retired.filter((one) => own.sequence - one.ownSequence <= ECHO_WINDOW);
+    return this.#retired.some((one) => one.incarnation === incarnation);
+  }
+
   #trackOf(incarnation: string, beat: HeartbeatDatagram, now: number): Track {
     if (this.#proven?.incarnation === incarnation) return this.#proven;
     const known = this.#candidates.find((track) => track.incarnation === incarnation);
@@ -117,7 +135,7 @@ export class HeartbeatPeer {
 
 /** An incarnation as text. */
 export function incarnationText(octets: Uint8Array): string {
-  return Array.from(octets, (octet) => octet.toString(16).padStart(2, '0')).join('');
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('hex');
 }
 
 /** What datagrams echo of an incarnation. */

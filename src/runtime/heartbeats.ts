@@ -1,6 +1,6 @@
 /**
  * Heartbeats in both directions: adds to what the core says who says it, its number, the echo and the tag, and sends it to
- * each voter over every family that both have; turns what arrives into heartbeats that are authentic and of now.
+ * each voter, over every family that both have; turns what arrives into heartbeats that are authentic and of now.
  *
  *     octets ─▶ a heartbeat of a version we read ─▶ of this cluster ─▶ right tag ─▶ not our own ─▶ not kept waiting
  *            ─▶ not a replay (heartbeat-peer.ts) ─▶ the core
@@ -25,7 +25,13 @@ import {
   INCARNATION_LENGTH,
   type HeartbeatDatagram,
 } from '../protocol/heartbeat/heartbeat.ts';
-import { openHeartbeatSocket, type HeartbeatSocket, type ReceivedDatagram } from '../system/heartbeat-socket.ts';
+import {
+  heartbeatTarget,
+  openHeartbeatSocket,
+  type HeartbeatSocket,
+  type HeartbeatTarget,
+  type ReceivedDatagram,
+} from '../system/heartbeat-socket.ts';
 import type { Netfd } from '../system/netfd.ts';
 import { DropLog } from './drop-log.ts';
 import { isTagOf, KeyRing, tagOf } from './heartbeat-keys.ts';
@@ -40,6 +46,11 @@ export interface HeartbeatsOptions {
   readonly port: number;
   /** Silence after which a voter isn't heard any more, ms. A datagram that waited longer in a buffer is no news. */
   readonly silentAfterMs: number;
+  /**
+   * Of how many heartbeats one goes over the second family too, where both nodes have two; one with news always does. With
+   * 2, losing one family goes unnoticed as long as every second heartbeat is enough not to be silent.
+   */
+  readonly secondFamilyEvery: number;
   readonly log: Log;
   readonly onHeartbeat: (heartbeat: Heartbeat) => void;
   /** Datagrams dropped, by reason: for the metrics. */
@@ -63,8 +74,6 @@ export interface Heartbeats {
   setClusterId(uid: string): void;
   /** Addresses of this node changed. */
   networkChanged(): void;
-  /** Hands over what waits: before a loop that was late concludes anything from silence. */
-  drain(): void;
   close(): void;
 }
 
@@ -105,11 +114,6 @@ export function isSendableName(name: string): boolean {
   return /^[\x21-\x7e]{1,253}$/.test(name);
 }
 
-interface Target {
-  readonly address: Ip;
-  readonly port: number;
-}
-
 class RunningHeartbeats implements Heartbeats {
   readonly #options: HeartbeatsOptions;
   readonly #now: () => number;
@@ -120,9 +124,10 @@ class RunningHeartbeats implements Heartbeats {
   #clusterId: Uint8Array | undefined;
   #incarnation: Uint8Array = randomBytes(INCARNATION_LENGTH);
   #sequence = 0;
+  #lastBeat: Beat | undefined;
   #kernelDrops = 0;
   #to: readonly Voter[] = [];
-  #targets: ReadonlyMap<Voter, readonly Target[]> = new Map();
+  #targets: ReadonlyMap<Voter, readonly HeartbeatTarget[]> = new Map();
 
   constructor(options: HeartbeatsOptions) {
     this.#options = options;
@@ -150,6 +155,9 @@ class RunningHeartbeats implements Heartbeats {
     if (key === undefined || clusterId === undefined) return;
     this.#aim(to);
     this.#count();
+    const isNews = this.#lastBeat === undefined || !isSameBeat(beat, this.#lastBeat);
+    const isForAll = isNews || this.#sequence % this.#options.secondFamilyEvery === 0;
+    this.#lastBeat = beat;
     for (const voter of to) {
       const peer = this.#peer(voter.name);
       const echo = peer.echo(this.#now(), this.#options.silentAfterMs);
@@ -166,7 +174,8 @@ class RunningHeartbeats implements Heartbeats {
         sender: this.#options.self,
       });
       const datagram = Buffer.concat([covered, tagOf(key, covered)]);
-      for (const target of this.#targets.get(voter) ?? []) this.#socket.send(datagram, target.address, target.port);
+      const targets = this.#targets.get(voter) ?? [];
+      for (const target of isForAll ? targets : targets.slice(0, 1)) this.#socket.send(datagram, target);
     }
   }
 
@@ -183,10 +192,6 @@ class RunningHeartbeats implements Heartbeats {
     this.#to = [];
   }
 
-  drain(): void {
-    this.#socket.drain();
-  }
-
   close(): void {
     this.#socket.close();
   }
@@ -195,12 +200,14 @@ class RunningHeartbeats implements Heartbeats {
   #aim(to: readonly Voter[]): void {
     if (to.length === this.#to.length && to.every((voter, place) => voter === this.#to[place])) return;
     this.#to = to;
-    const families = this.#socket.families;
-    this.#targets = new Map(to.map((voter) => [voter, targetsOf(voter, families)]));
-    const addresses = [...this.#targets.values()].flat().map((target) => target.address);
+    const addresses = new Map(to.map((voter) => [voter, addressesOf(voter, this.#socket.families)]));
+    this.#targets = new Map(
+      [...addresses].map(([voter, list]) => [voter, list.map((address) => heartbeatTarget(address, voter.port))]),
+    );
     const own = this.#options.ownPrefixes();
     const isOnLink = (address: Ip): boolean => own.some((prefix) => prefixContains(prefix, address));
-    this.#socket.setOnLink(addresses.length > 0 && addresses.every(isOnLink));
+    const all = [...addresses.values()].flat();
+    this.#socket.setOnLink(all.length > 0 && all.every(isOnLink));
   }
 
   /** The number of the next round. All datagrams of a round carry it: the second family's copy is known by it. */
@@ -217,32 +224,35 @@ class RunningHeartbeats implements Heartbeats {
   }
 
   #receive(datagram: ReceivedDatagram): void {
+    // Every heartbeat comes over each family: the second time it costs a comparison.
+    for (const peer of this.#peers.values()) if (peer.isCopy(datagram.data, datagram.family)) return;
     const decoded = decodeHeartbeat(datagram.data);
-    if (!decoded.ok) return this.#drops.drop(decoded.reason, datagram.from.text);
-    if (this.#clusterId === undefined) return this.#drops.drop('not-ready', datagram.from.text);
+    if (!decoded.ok) return this.#drops.drop(decoded.reason, datagram.from().text);
+    if (this.#clusterId === undefined) return this.#drops.drop('not-ready', datagram.from().text);
     const { beat, covered, tag } = decoded.value;
-    if (!isSameBytes(beat.clusterId, this.#clusterId)) return this.#drops.drop('foreign-cluster', datagram.from.text);
+    if (!isSameBytes(beat.clusterId, this.#clusterId)) return this.#drops.drop('foreign-cluster', datagram.from().text);
     const key = this.#keys.find(beat.keyId);
-    if (key === undefined) return this.#drops.drop('unknown-key', datagram.from.text);
-    if (!isTagOf(key, covered, tag)) return this.#drops.drop('forged', datagram.from.text);
+    if (key === undefined) return this.#drops.drop('unknown-key', datagram.from().text);
+    if (!isTagOf(key, covered, tag)) return this.#drops.drop('forged', datagram.from().text);
     // From here on the sender is who it says.
     if (beat.sender === this.#options.self) {
       const isReflected = isSameBytes(beat.incarnation, this.#incarnation);
-      return this.#drops.drop(isReflected ? 'reflected' : 'duplicate-name', datagram.from.text);
+      return this.#drops.drop(isReflected ? 'reflected' : 'duplicate-name', datagram.from().text);
     }
     if (datagram.waitedMs > this.#options.silentAfterMs) return this.#drops.drop('stale', beat.sender);
-    this.#judge(beat, datagram.family);
+    this.#judge(beat, datagram);
   }
 
-  #judge(beat: HeartbeatDatagram, family: Family): void {
+  #judge(beat: HeartbeatDatagram, { data, family }: ReceivedDatagram): void {
     const peer = this.#peer(beat.sender);
     const own: OwnEcho = { incarnation: incarnationEcho(this.#incarnation), sequence: this.#sequence };
     const verdict = peer.take(beat, family, own, this.#now());
     switch (verdict) {
       case 'fresh':
+        peer.keep(data, family);
         return this.#options.onHeartbeat(heartbeatOf(beat));
       case 'duplicate':
-        return; // every heartbeat comes over each family
+        return;
       case 'replayed':
         return this.#drops.drop('replayed', beat.sender);
       case 'unproven': {
@@ -272,15 +282,27 @@ function versionFor(peer: HeartbeatPeer): number {
   return common ?? HEARTBEAT_VERSIONS.lowest;
 }
 
-function targetsOf(voter: Voter, families: readonly Family[]): readonly Target[] {
+function isSameBeat(a: Beat, b: Beat): boolean {
+  return (
+    a.hears === b.hears &&
+    a.supports === b.supports &&
+    a.epoch === b.epoch &&
+    a.term === b.term &&
+    a.isHolding === b.isHolding &&
+    a.isApiWorking === b.isApiWorking &&
+    a.isEligible === b.isEligible &&
+    a.isDraining === b.isDraining &&
+    a.priority === b.priority
+  );
+}
+
+/** The first address of each family. */
+function addressesOf(voter: Voter, families: readonly Family[]): readonly Ip[] {
   const addresses = voter.addresses.flatMap((text) => {
     const parsed = parseIp(text);
     return parsed.ok ? [parsed.value] : [];
   });
-  return families.flatMap((family) => {
-    const address = addresses.find((one) => one.family === family);
-    return address === undefined ? [] : [{ address, port: voter.port }];
-  });
+  return families.flatMap((family) => addresses.find((one) => one.family === family) ?? []);
 }
 
 function heartbeatOf(beat: HeartbeatDatagram): Heartbeat {

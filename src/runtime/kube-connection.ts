@@ -17,6 +17,7 @@ import type { Netfd } from '../system/netfd.ts';
 import type { RecordEvent } from './perform.ts';
 
 export interface Kube {
+  readonly client: ApiClient;
   readonly lease: LeaseApi;
   readonly recordEvent: RecordEvent;
   /** Follows the election Lease; one watch for the life of the process. */
@@ -49,9 +50,9 @@ export async function openKube(options: KubeOptions): Promise<Kube> {
 }
 
 class KubeConnection implements Kube {
+  readonly client: ApiClient;
   readonly lease: LeaseApi;
   readonly recordEvent: RecordEvent;
-  readonly #client: ApiClient;
   readonly #credentials: CredentialStore;
   readonly #events: ReturnType<typeof openEventRecorder>;
   #onRequest: ((outcome: RequestOutcome) => void) | undefined;
@@ -67,7 +68,7 @@ class KubeConnection implements Kube {
       log,
       credentialsPath: () => credentials.current?.path ?? config.api.kubeconfigPath,
     });
-    this.#client = openApiClient({
+    this.client = openApiClient({
       credentials,
       endpoints: {
         override: config.api.endpointOverride,
@@ -81,7 +82,7 @@ class KubeConnection implements Kube {
       onResult: (request, result) => this.#health.observe(request, result),
     });
     this.lease = openLeaseApi({
-      client: this.#client,
+      client: this.client,
       namespace: config.election.namespace,
       name: config.election.leaseName,
       deadlineMs: config.api.timeoutMs,
@@ -89,7 +90,7 @@ class KubeConnection implements Kube {
       onWatchRestart: (reason) => this.#onWatchRestart?.('leases', reason),
     });
     this.#events = openEventRecorder({
-      client: this.#client,
+      client: this.client,
       node: config.nodeName,
       about: {
         apiVersion: 'coordination.k8s.io/v1',
@@ -116,7 +117,7 @@ class KubeConnection implements Kube {
   }
 
   setVips(vips: readonly string[]): void {
-    this.#client.setVips(vips);
+    this.client.setVips(vips);
   }
 
   apiStatus(): ApiStatus {
@@ -128,7 +129,7 @@ class KubeConnection implements Kube {
         : { kind: failure.kind, message: failure.message, agoMs: Math.round(at - failure.at) };
     const isFailing = failure !== undefined && (lastSuccessAt === undefined || failure.at > lastSuccessAt);
     return {
-      endpoint: this.#lastEndpoint || (this.#client.preferredEndpoint ?? ''),
+      endpoint: this.#lastEndpoint || (this.client.preferredEndpoint ?? ''),
       isReachable: !isFailing && (lastSuccessAt !== undefined || this.#watch?.isSynced === true),
       lastSuccessAgoMs: lastSuccessAt === undefined ? undefined : Math.round(at - lastSuccessAt),
       lastFailure,
@@ -136,7 +137,7 @@ class KubeConnection implements Kube {
   }
 
   problems(): readonly HoldfastError[] {
-    const { problem } = this.#client;
+    const { problem } = this.client;
     return problem === undefined ? this.#health.problems : [problem, ...this.#health.problems];
   }
 
@@ -151,7 +152,7 @@ class KubeConnection implements Kube {
   async close(): Promise<void> {
     await this.#events.flush(EVENTS_FLUSH_MS);
     this.#events.close();
-    this.#client.close();
+    this.client.close();
     this.#credentials.close();
   }
 

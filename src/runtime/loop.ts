@@ -52,6 +52,7 @@ class RunningLoop implements Loop {
   #isTurning = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
+  #immediate: NodeJS.Immediate | undefined;
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -75,6 +76,7 @@ class RunningLoop implements Loop {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
   }
 
   #drain(): void {
@@ -98,8 +100,13 @@ class RunningLoop implements Loop {
 
   #sleep(): void {
     clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
     if (this.#isClosed) return;
-    const waitMs = Math.min(SLEEP_MAX_MS, Math.max(0, this.deadline - this.#options.now()));
-    this.#timer = setTimeout(() => this.dispatch({ kind: 'tick' }), waitMs);
+    // Upwards: Node's timers drop fractions, and a tick before its deadline would only be followed by another.
+    const waitMs = Math.min(SLEEP_MAX_MS, Math.max(0, Math.ceil(this.deadline - this.#options.now())));
+    // After a stall what waits in the sockets is heard first: else everybody would seem silent for as long as we were deaf.
+    this.#timer = setTimeout(() => {
+      this.#immediate = setImmediate(() => this.dispatch({ kind: 'tick' }));
+    }, waitMs);
   }
 }

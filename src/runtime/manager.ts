@@ -20,6 +20,7 @@ import { missingCapabilities } from '../system/capabilities.ts';
 import { openKernel, type Kernel } from '../system/kernel.ts';
 import { loadNetfd } from '../system/native-addon.ts';
 import { watchClocks } from './clock-watch.ts';
+import { openCandidacy, type Candidacy } from './candidacy.ts';
 import { openKube, type Kube } from './kube-connection.ts';
 import { frameDrop } from './frame-drop.ts';
 import { startLoop, type Loop } from './loop.ts';
@@ -61,6 +62,7 @@ class Manager {
   readonly #netfd: ReturnType<typeof loadNetfd>;
   readonly #kernel: Kernel;
   readonly #kube: Kube;
+  readonly #candidacy: Candidacy;
   readonly #rules: AgentRules;
   #loop: Loop | undefined;
   #status: StatusServer | undefined;
@@ -73,7 +75,17 @@ class Manager {
     this.#netfd = netfd;
     this.#kernel = kernel;
     this.#kube = kube;
-    this.#rules = rulesOfConfig(options.config, randomBytes(6).toString('hex'));
+    this.#candidacy = openCandidacy({
+      config: options.config,
+      netfd,
+      kernel,
+      client: kube.client,
+      log: options.log,
+      dispatch: (event) => this.#dispatch(event),
+      onDrop: (reason, count) => this.#metrics?.observeDrop('heartbeat', reason, count),
+    });
+    const { isHeartbeating } = this.#candidacy;
+    this.#rules = rulesOfConfig(options.config, randomBytes(6).toString('hex'), isHeartbeating);
   }
 
   async run(): Promise<number> {
@@ -84,6 +96,7 @@ class Manager {
       kernel: this.#kernel,
       lease: this.#kube.lease,
       recordEvent: this.#kube.recordEvent,
+      candidacy: this.#candidacy,
       log,
       dispatch: (event) => this.#dispatch(event),
       onExit: exit.resolve,
@@ -113,6 +126,7 @@ class Manager {
     });
     this.#watchKernel();
     const watch = this.#kube.watchLease((lease) => this.#dispatch({ kind: 'lease.observed', source: 'watch', lease }));
+    this.#candidacy.start();
     const http = await openHttpServer({
       metricsAddress: config.observe.metricsAddress,
       healthPort: config.observe.healthPort,
@@ -131,6 +145,7 @@ class Manager {
     this.#loop.close();
     watch.stop();
     performer.close();
+    this.#candidacy.close();
     this.#kernel.close();
     await Promise.all([http.close(), this.#status?.close(), this.#kube.close()]);
     clearTimeout(hardStop);
@@ -167,6 +182,7 @@ class Manager {
     this.#kernel.watch((change) => {
       if (change.kind === 'overrun') this.#dispatch({ kind: 'kernel.dumped', snapshot: this.#kernel.dump() });
       else this.#dispatch({ kind: 'kernel.changed', change });
+      this.#candidacy.kernelChanged(change);
     });
     this.#dispatch({ kind: 'kernel.dumped', snapshot: this.#kernel.dump() });
   }

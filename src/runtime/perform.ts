@@ -6,13 +6,14 @@
 import { lookup } from 'node:dns/promises';
 import { HoldfastError, type ErrorCode } from '../base/errors.ts';
 import { parseIp, type Ip } from '../base/ip.ts';
-import { InvariantError, unreachable } from '../base/assert.ts';
+import { unreachable } from '../base/assert.ts';
 import type { Effect } from '../agent/effect.ts';
 import type { AgentEvent } from '../agent/event.ts';
 import type { LeaseApi, LeaseResult } from '../kube/lease.ts';
 import { performLog, type Log } from '../observe/log.ts';
 import type { Kernel } from '../system/kernel.ts';
 import type { Netfd } from '../system/netfd.ts';
+import type { Candidacy } from './candidacy.ts';
 import { openPacketSockets, type PacketSockets } from './packet-sockets.ts';
 
 /** What a Kubernetes Event needs; implemented by kube/event-recorder.ts. */
@@ -25,6 +26,7 @@ export interface PerformerOptions {
   readonly kernel: Kernel;
   readonly lease: LeaseApi;
   readonly recordEvent: RecordEvent;
+  readonly candidacy: Pick<Candidacy, 'perform'>;
   readonly log: Log;
   readonly dispatch: (event: AgentEvent) => void;
   /** The process may end now. */
@@ -73,7 +75,7 @@ class RuntimePerformer implements Performer {
         return this.#attempt(effect, effect.addresses[0], () => this.#sockets.listen(effect.ifindex, effect.addresses));
       case 'heartbeat.send':
       case 'member.register':
-        throw new InvariantError(`${effect.kind} while heartbeats are off`);
+        return this.#options.candidacy.perform(effect);
       case 'name.resolve':
         return this.#resolve(effect.name);
       case 'event.record':

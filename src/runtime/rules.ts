@@ -7,8 +7,9 @@ import { HOLDFAST_ADDRESS_PROTOCOL } from '../protocol/netlink/constants.ts';
 /** A CAS on a healthy API takes milliseconds; an etcd that has lost its leader takes a second to find another. */
 const CLAIM_PATIENCE_MS = 250;
 
-export function rulesOfConfig(config: Config, incarnation: string): AgentRules {
-  const { election, vip } = config;
+/** `isHeartbeating`: whether this process takes part in heartbeats, which takes more than the configuration. */
+export function rulesOfConfig(config: Config, incarnation: string, isHeartbeating: boolean): AgentRules {
+  const { election, vip, heartbeat, apiHealth } = config;
   return {
     node: config.nodeName,
     leaseNamespace: election.namespace,
@@ -35,8 +36,16 @@ export function rulesOfConfig(config: Config, incarnation: string): AgentRules {
     allowInterfaceNotUp: vip.allowInterfaceNotUp,
     loopbackGlobalScope: vip.loopbackGlobalScope,
     nameRefreshMs: vip.nameRefreshMs,
-    heartbeat: { isEnabled: false, intervalMs: 100, multiplier: 3, port: 6460, priority: 100, isPreempting: false },
-    apiHealth: { rise: 3, fall: 2 },
+    // Field by field: the keys are nothing for the core, nor for a recorded run.
+    heartbeat: {
+      isEnabled: isHeartbeating,
+      intervalMs: heartbeat.intervalMs,
+      multiplier: heartbeat.multiplier,
+      port: heartbeat.port,
+      priority: heartbeat.priority,
+      isPreempting: heartbeat.isPreempting,
+    },
+    apiHealth: { rise: apiHealth.rise, fall: apiHealth.fall },
     addressProtocol: HOLDFAST_ADDRESS_PROTOCOL,
   };
 }

@@ -7,7 +7,7 @@ import { obstacle } from '../agent/eligibility.ts';
 import { assess, viewRules } from '../agent/peers.ts';
 import { vipLink, type AgentRules, type AgentState, type Move as AgentMove } from '../agent/state.ts';
 import { tenureBasis } from '../leader/tenure.ts';
-import { silentAfterMs } from '../leader/view.ts';
+import { isHeard, silentAfterMs } from '../leader/view.ts';
 import {
   STATUS_SCHEMA,
   type AddressStatus,
@@ -15,6 +15,7 @@ import {
   type InterfaceStatus,
   type LeaseStatus,
   type Move,
+  type PeerStatus,
   type Problem,
   type Role,
   type StatusReport,
@@ -59,6 +60,7 @@ export function statusReport(rules: AgentRules, state: AgentState, facts: Report
           ? { mac: vip.rival.mac.text, sinceMs: Math.round(now - vip.rival.firstHeardAt) }
           : undefined,
     })),
+    peers: peersOf(rules, state, now),
     moves: state.moves
       .filter((move) => move.isComplete || move === state.moves.at(-1))
       .map((move) => moveOf(move, wallAt)),
@@ -129,6 +131,22 @@ function interfaceOf(rules: AgentRules, state: AgentState): InterfaceStatus | un
     isAllowedDown: rules.allowInterfaceNotUp,
     mac: link.mac?.text,
   };
+}
+
+function peersOf(rules: AgentRules, state: AgentState, now: MonotonicMs): readonly PeerStatus[] {
+  const { view } = state.peers;
+  const others = (view.set?.voters ?? []).filter((voter) => voter.name !== rules.node);
+  return others.map(({ name }): PeerStatus => {
+    const peer = view.peers.get(name);
+    return {
+      name,
+      isHeard: isHeard(viewRules(rules), view, name, now),
+      heardAgoMs: ago(peer?.heardAt, now),
+      isHolding: peer?.heartbeat.isHolding ?? false,
+      isApiWorking: peer?.heartbeat.isApiWorking ?? false,
+      isDraining: peer?.heartbeat.isDraining ?? false,
+    };
+  });
 }
 
 function moveOf(move: AgentMove, wallAt: (at: MonotonicMs) => string): Move {

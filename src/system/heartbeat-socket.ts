@@ -56,9 +56,16 @@ export interface ReceivedDatagram {
   /** The octets; the receiver's to keep. What is longer than the capacity is cut one octet behind it. */
   readonly data: Uint8Array;
   readonly family: Family;
-  readonly from: Ip;
+  /** The sender's address, worked out when asked for. */
+  readonly from: () => Ip;
   /** How long ago the kernel received it, ms by the wall clock: 0 when that was set back meanwhile. */
   readonly waitedMs: number;
+}
+
+/** Where to send, as the kernel takes it. */
+export interface HeartbeatTarget {
+  readonly family: Family;
+  readonly socketAddress: Uint8Array;
 }
 
 export interface HeartbeatSocketOptions {
@@ -82,12 +89,10 @@ export interface HeartbeatSocketCounters {
 export interface HeartbeatSocket {
   /** The families there is a socket for. */
   readonly families: readonly Family[];
-  /** Sends to `address` (of a family that is open) and the port; false when the kernel refused. */
-  send(datagram: Uint8Array, address: Ip, port: number): boolean;
+  /** Sends to a place made by heartbeatTarget; false when the kernel refused. */
+  send(datagram: Uint8Array, target: HeartbeatTarget): boolean;
   /** Whether only datagrams that no router forwarded are received. At first: no. */
   setOnLink(isOnLink: boolean): void;
-  /** Hands over what waits now, as far as a wake-up would: for a loop that was late. */
-  drain(): void;
   counters(): HeartbeatSocketCounters;
   close(): void;
 }
@@ -99,6 +104,10 @@ export interface HeartbeatSocket {
  */
 export function openHeartbeatSocket(netfd: Netfd, options: HeartbeatSocketOptions): HeartbeatSocket {
   return new UdpHeartbeatSocket(netfd, options);
+}
+
+export function heartbeatTarget(address: Ip, port: number): HeartbeatTarget {
+  return { family: address.family, socketAddress: socketAddress(address, port) };
 }
 
 class UdpHeartbeatSocket implements HeartbeatSocket {
@@ -127,9 +136,9 @@ class UdpHeartbeatSocket implements HeartbeatSocket {
     return [...this.#fds.keys()];
   }
 
-  send(datagram: Uint8Array, address: Ip, port: number): boolean {
-    const fd = this.#fds.get(address.family);
-    const result = fd === undefined ? -EAFNOSUPPORT : this.#netfd.send(fd, datagram, socketAddress(address, port));
+  send(datagram: Uint8Array, target: HeartbeatTarget): boolean {
+    const fd = this.#fds.get(target.family);
+    const result = fd === undefined ? -EAFNOSUPPORT : this.#netfd.send(fd, datagram, target.socketAddress);
     if (result >= 0) {
       this.#sent += 1;
       return true;
@@ -146,10 +155,6 @@ class UdpHeartbeatSocket implements HeartbeatSocket {
       // Refused only for want of memory; the tag is checked with the filter and without.
       this.#netfd.attachFilter(fd, isOnLink ? onLinkFilter(family) : new Uint8Array(0));
     }
-  }
-
-  drain(): void {
-    for (const family of this.#fds.keys()) this.#drain(family);
   }
 
   counters(): HeartbeatSocketCounters {
@@ -216,7 +221,7 @@ class UdpHeartbeatSocket implements HeartbeatSocket {
       this.#options.onDatagram({
         data: received.data,
         family,
-        from: addressOf(family, received.from),
+        from: () => addressOf(family, received.from),
         waitedMs: this.#waitedMs(received.control),
       });
     }

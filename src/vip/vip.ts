@@ -62,6 +62,8 @@ export interface VipState {
   /** When the kernel lifetime last put on ends: an address gone after that was not deleted by anybody. */
   readonly validUntil: MonotonicMs;
   readonly rival: Rival | undefined;
+  /** The claim began with a suspicion: who still answers is the lost holder's kernel, which answers at once or not at all. */
+  readonly isSuspected: boolean;
 }
 
 /** What the owner of the decision says, anew at each step. */
@@ -147,6 +149,7 @@ export function startVip(prefix: Prefix, now: MonotonicMs): VipState {
     lifetimeAt: NEVER,
     validUntil: NEVER,
     rival: undefined,
+    isSuspected: false,
   };
 }
 
@@ -215,8 +218,9 @@ function hearKernel(before: VipState, wish: VipWish, isPresent: boolean, now: Mo
       outputs: [{ kind: 'up' }],
     };
   }
-  if (state.phase === 'withdrawing')
+  if (state.phase === 'withdrawing') {
     return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'down' }] };
+  }
   if (state.phase === 'holding' && wish.verdict === 'drop') {
     // Our last renewal may have put it back after what is reported here.
     return { state: enter(state, 'idle', now, { nextAt: NEVER }), outputs: [{ kind: 'delete' }, { kind: 'down' }] };
@@ -240,7 +244,9 @@ function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, n
   const firstHeardAt = (before.phase === 'conflict' ? before.rival : known)?.firstHeardAt ?? now;
   const rival: Rival = { mac, firstHeardAt, lastHeardAt: now, isReported: known?.isReported ?? false };
   const state = { ...before, rival };
-  if (state.phase === 'probing' && wish.verdict === 'suspect') return { state: { ...state, probesSent: 0 }, outputs: [] };
+  if (state.phase === 'probing' && wish.verdict === 'suspect') {
+    return { state: { ...state, probesSent: 0 }, outputs: [] };
+  }
   if (state.phase === 'probing') {
     return { state: enter(state, 'conflict', now, { probesSent: 0 }), outputs: [{ kind: 'waiting', mac }] };
   }
@@ -271,14 +277,14 @@ function turn(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs)
   if (wish.verdict === 'suspect') return suspect(state, now);
   if (state.phase !== 'idle' && state.phase !== 'withdrawing') return { state, outputs: [] };
   const isSure = wish.hasConsent || state.isPresent || rules.probeCount === 0;
-  const fresh = { probesSent: 0, burstSent: 0, rival: undefined, lastDefendedAt: undefined };
+  const fresh = { probesSent: 0, burstSent: 0, rival: undefined, lastDefendedAt: undefined, isSuspected: false };
   return { state: enter(state, isSure ? 'claiming' : 'probing', now, fresh), outputs: [] };
 }
 
 function suspect(state: VipState, now: MonotonicMs): VipStep {
   if (state.phase === 'probing') return { state, outputs: [] };
   if (!isIdle(state)) return withdraw(state, now);
-  return { state: enter(state, 'probing', now, { probesSent: 0, rival: undefined }), outputs: [] };
+  return { state: enter(state, 'probing', now, { probesSent: 0, rival: undefined, isSuspected: true }), outputs: [] };
 }
 
 function withdraw(state: VipState, now: MonotonicMs): VipStep {
@@ -315,7 +321,9 @@ function proceed(rules: VipRules, state: VipState, wish: VipWish, now: Monotonic
       return { state, outputs: [] };
     case 'probing':
       if (wish.verdict === 'suspect') return askOnSuspicion(state, now);
-      return now < state.nextAt && !isWireSilent(rules, state, now) ? { state, outputs: [] } : probe(rules, state, wish, now);
+      return now < state.nextAt && !isWireSilent(rules, state, now)
+        ? { state, outputs: [] }
+        : probe(rules, state, wish, now);
     case 'conflict':
       return now < state.nextAt ? { state, outputs: [] } : probe(rules, state, wish, now);
     case 'claiming':
@@ -350,7 +358,8 @@ function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
     const claimed = claim(rules, enter(reported, 'claiming', now), wish, now);
     return { state: claimed.state, outputs: [...report, ...claimed.outputs] };
   }
-  const intervalMs = waitedMs > RIVAL_PATIENCE_MS ? RIVAL_PROBE_SLOW_MS : rules.probeIntervalMs;
+  const eagerMs = state.isSuspected ? SUSPECT_PROBE_MS : rules.probeIntervalMs;
+  const intervalMs = waitedMs > RIVAL_PATIENCE_MS ? RIVAL_PROBE_SLOW_MS : eagerMs;
   return {
     state: { ...reported, probesSent: state.probesSent + 1, nextAt: after(now, intervalMs) },
     outputs: [...report, { kind: 'probe' }],

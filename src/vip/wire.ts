@@ -37,7 +37,9 @@ export function interpretFrame(frame: Uint8Array): Decoded<Heard, ArpReason | Nd
     // RFC 5227 §2.4: any packet with the address as its sender is a use of it, request and reply alike.
     const { senderIp, senderMac, targetIp } = arp.value;
     const isProbe = senderIp.bytes.every((octet) => octet === 0);
-    return ok(isProbe ? { kind: 'probes', ip: targetIp, mac: senderMac } : { kind: 'uses', ip: senderIp, mac: senderMac });
+    return ok(
+      isProbe ? { kind: 'probes', ip: targetIp, mac: senderMac } : { kind: 'uses', ip: senderIp, mac: senderMac },
+    );
   }
   if (arp.reason !== 'not-arp') return arp;
   const ndp = decodeNdpFrame(frame);

@@ -1,6 +1,7 @@
 /**
- * What Holdfast may do when it runs with a service account: the Lease and Events of one namespace, and reading Nodes.
- * Nothing else: no secret, no Service, no pod. (`create` cannot be limited to a name: the API checks it before there is one.)
+ * What Holdfast may do when it runs with a service account: Leases and Events of one namespace, the one Secret with the
+ * key of the heartbeats in it, the identity of that namespace and of kube-system, and reading Nodes. Nothing else: no
+ * other secret, no Service, no pod. (`create` cannot be limited to a name: the API checks it before there is one.)
  */
 
 import type {
@@ -17,11 +18,22 @@ import { podNamespace } from './pod.ts';
 const API_GROUP = 'rbac.authorization.k8s.io';
 const API_VERSION = `${API_GROUP}/v1`;
 
+/** kube/heartbeat-key.ts. */
+const HEARTBEAT_SECRET = 'holdfast-heartbeat';
+
 const IN_NAMESPACE: V1PolicyRule[] = [
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'list', 'watch', 'create', 'update'] },
   { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+  { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
+  { apiGroups: [''], resources: ['secrets'], resourceNames: [HEARTBEAT_SECRET], verbs: ['get', 'list', 'watch'] },
 ];
-const IN_CLUSTER: V1PolicyRule[] = [{ apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] }];
+const READ_NODES: V1PolicyRule = { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] };
+/** Its uid names the cluster in heartbeats; where it may not be read, the uid of the Lease's namespace does. */
+const CLUSTER_NAMESPACE = 'kube-system';
+
+function readNamespace(name: string): V1PolicyRule {
+  return { apiGroups: [''], resources: ['namespaces'], resourceNames: [name], verbs: ['get'] };
+}
 
 export interface RbacOptions {
   readonly name: string;
@@ -36,6 +48,9 @@ export type RbacDocument = V1ServiceAccount | V1Role | V1RoleBinding | V1Cluster
 export function rbacManifests(values: Values, options: RbacOptions): readonly RbacDocument[] {
   const { name } = options;
   const [, leaseNamespace = podNamespace(values)] = values.vip_leasename.value.split('/').reverse();
+  const inNamespace = [...IN_NAMESPACE, readNamespace(leaseNamespace)];
+  const inCluster =
+    leaseNamespace === CLUSTER_NAMESPACE ? [READ_NODES] : [READ_NODES, readNamespace(CLUSTER_NAMESPACE)];
   const account: V1ServiceAccount = {
     apiVersion: 'v1',
     kind: 'ServiceAccount',
@@ -58,13 +73,13 @@ export function rbacManifests(values: Values, options: RbacOptions): readonly Rb
   });
 
   if (options.isBoundInNamespace && !options.isRoleOnly) {
-    return [account, clusterRole(IN_NAMESPACE), bindIn('ClusterRole', clusterName)];
+    return [account, clusterRole(inNamespace), bindIn('ClusterRole', clusterName)];
   }
   const role: V1Role = {
     apiVersion: API_VERSION,
     kind: 'Role',
     metadata: { name, namespace: leaseNamespace },
-    rules: IN_NAMESPACE,
+    rules: inNamespace,
   };
   if (options.isRoleOnly) return [account, role, bindIn('Role', name)];
   const clusterBinding: V1ClusterRoleBinding = {
@@ -74,5 +89,5 @@ export function rbacManifests(values: Values, options: RbacOptions): readonly Rb
     roleRef: { apiGroup: API_GROUP, kind: 'ClusterRole', name: clusterName },
     subjects,
   };
-  return [account, role, bindIn('Role', name), clusterRole(IN_CLUSTER), clusterBinding];
+  return [account, role, bindIn('Role', name), clusterRole(inCluster), clusterBinding];
 }

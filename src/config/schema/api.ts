@@ -119,9 +119,6 @@ export const OBSERVE_OPTIONS = [
   },
 ] as const satisfies readonly Option[];
 
-const HEARTBEAT = 'candidates do not exchange heartbeats yet; the Lease decides alone';
-const HEALTH = 'the health of the API server of this node does not move the address yet';
-
 export const HEARTBEAT_OPTIONS = [
   {
     name: 'vip_heartbeat',
@@ -129,9 +126,8 @@ export const HEARTBEAT_OPTIONS = [
     flag: 'heartbeat',
     section: 'heartbeat',
     type: { kind: 'boolean' },
-    default: 'false',
-    doc: 'Exchange authenticated heartbeats with the other candidates.',
-    unsupported: HEARTBEAT,
+    default: 'true',
+    doc: 'Exchange authenticated heartbeats with the other candidates, so that a lost node is noticed in a fraction of a second. Without them the Lease decides alone.',
   },
   {
     name: 'vip_heartbeat_interval',
@@ -140,8 +136,7 @@ export const HEARTBEAT_OPTIONS = [
     section: 'heartbeat',
     type: { kind: 'duration', unit: 'ms', minMs: 10, maxMs: 10_000 },
     default: '100ms',
-    doc: 'Interval of the heartbeats.',
-    unsupported: HEARTBEAT,
+    doc: 'Interval of the heartbeats. The same on every node.',
   },
   {
     name: 'vip_heartbeat_multiplier',
@@ -150,8 +145,7 @@ export const HEARTBEAT_OPTIONS = [
     section: 'heartbeat',
     type: { kind: 'integer', min: 2, max: 100 },
     default: '3',
-    doc: 'Missed heartbeats after which a candidate is silent.',
-    unsupported: HEARTBEAT,
+    doc: 'Missed heartbeats after which a candidate is silent. Interval times multiplier stays below vip_renewdeadline.',
   },
   {
     name: 'vip_heartbeat_port',
@@ -160,8 +154,7 @@ export const HEARTBEAT_OPTIONS = [
     section: 'heartbeat',
     type: { kind: 'integer', min: 1, max: 65_535 },
     default: '6460',
-    doc: 'UDP port of the heartbeats.',
-    unsupported: HEARTBEAT,
+    doc: 'UDP port the heartbeats are received on; it has to be open between the candidates. (6460 is assigned to nobody, and lies below the ports that Linux and NodePorts hand out.)',
   },
   {
     name: 'vip_heartbeat_key',
@@ -170,10 +163,9 @@ export const HEARTBEAT_OPTIONS = [
     section: 'heartbeat',
     type: { kind: 'text' },
     default: '',
-    derived: 'a Secret made on first use',
+    derived: 'the Secret holdfast-heartbeat beside the Lease, made on first use',
     isSecret: true,
-    doc: 'Key of the heartbeats.',
-    unsupported: HEARTBEAT,
+    doc: 'Key of the heartbeats, at least 16 characters, the same on every node. To change it, roll out `old,new`, then `new,old`, then `new`: the first is sent, all are accepted.',
   },
   {
     name: 'vip_priority',
@@ -183,7 +175,6 @@ export const HEARTBEAT_OPTIONS = [
     type: { kind: 'integer', min: 0, max: 255 },
     default: '100',
     doc: 'Rank of this node in the order of succession; higher goes first.',
-    unsupported: 'there is no order of succession yet: the first to write the Lease holds the address',
   },
   {
     name: 'vip_preempt',
@@ -193,7 +184,6 @@ export const HEARTBEAT_OPTIONS = [
     type: { kind: 'boolean' },
     default: 'false',
     doc: 'Hand the address to a candidate of higher vip_priority when it is back.',
-    unsupported: 'there is no order of succession yet: the first to write the Lease holds the address',
   },
   {
     name: 'vip_api_health_interval',
@@ -201,9 +191,8 @@ export const HEARTBEAT_OPTIONS = [
     flag: 'apiHealthInterval',
     section: 'heartbeat',
     type: { kind: 'duration', unit: 'ms', minMs: 50, maxMs: 60_000 },
-    default: '200ms',
-    doc: 'Interval of the checks of the API server of this node.',
-    unsupported: HEALTH,
+    default: '1s',
+    doc: 'Interval of the checks of the API server of this node (`/readyz`, and where that fails `/livez`). A connection that ends and an answer that fails are followed up sooner.',
   },
   {
     name: 'vip_api_health_rise',
@@ -213,7 +202,6 @@ export const HEARTBEAT_OPTIONS = [
     type: { kind: 'integer', min: 1, max: 100 },
     default: '3',
     doc: 'Successes in a row after which it is healthy.',
-    unsupported: HEALTH,
   },
   {
     name: 'vip_api_health_fall',
@@ -222,7 +210,6 @@ export const HEARTBEAT_OPTIONS = [
     section: 'heartbeat',
     type: { kind: 'integer', min: 1, max: 100 },
     default: '2',
-    doc: 'Failures in a row after which it is not.',
-    unsupported: HEALTH,
+    doc: 'Failures in a row after which it is not, and its addresses are handed to a node whose API server is.',
   },
 ] as const satisfies readonly Option[];

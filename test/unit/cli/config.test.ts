@@ -11,7 +11,7 @@ const LEAST: ConfigInput = {
 const SECRETS = {
   bgp_peerpass: 'hush-1',
   bgp_peers: '10.0.0.1:65000:hush-2:true,10.0.0.2:65000',
-  vip_heartbeat_key: 'hush-3',
+  vip_heartbeat_key: 'hush-3-hush-3-hush-3',
 };
 
 interface Report {

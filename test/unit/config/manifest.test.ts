@@ -310,7 +310,7 @@ describe('kubeadm', () => {
 });
 
 describe('the role', () => {
-  test('is the least: one kind of Lease, Events, reading Nodes', () => {
+  test('is the least: Leases, Events, one Secret, the identity of a namespace, reading Nodes', () => {
     const rules = readDocuments(manifest('rbac', {})).flatMap((document) => document.rules ?? []);
     expect(rules).toEqual([
       {
@@ -319,8 +319,34 @@ describe('the role', () => {
         verbs: ['get', 'list', 'watch', 'create', 'update'],
       },
       { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+      { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
+      {
+        apiGroups: [''],
+        resources: ['secrets'],
+        resourceNames: ['holdfast-heartbeat'],
+        verbs: ['get', 'list', 'watch'],
+      },
+      { apiGroups: [''], resources: ['namespaces'], resourceNames: ['kube-system'], verbs: ['get'] },
       { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] },
     ]);
+  });
+
+  test('reads the identity of kube-system and of another namespace of the Lease', () => {
+    const rules = readDocuments(manifest('rbac', { leaseName: 'infra/vip' })).flatMap(
+      (document) => document.rules ?? [],
+    );
+    expect(rules).toContainEqual({
+      apiGroups: [''],
+      resources: ['namespaces'],
+      resourceNames: ['infra'],
+      verbs: ['get'],
+    });
+    expect(rules.at(-1)).toEqual({
+      apiGroups: [''],
+      resources: ['namespaces'],
+      resourceNames: ['kube-system'],
+      verbs: ['get'],
+    });
   });
 
   test('is in the namespace of the Lease, for the account of the pod', () => {

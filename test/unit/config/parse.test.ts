@@ -45,6 +45,16 @@ describe('the effective configuration', () => {
         port: 6443,
         timeoutMs: 2_000,
       },
+      heartbeat: {
+        isEnabled: true,
+        intervalMs: 100,
+        multiplier: 3,
+        port: 6460,
+        keys: [],
+        priority: 100,
+        isPreempting: false,
+      },
+      apiHealth: { intervalMs: 1_000, rise: 3, fall: 2 },
       observe: {
         logLevel: 'info',
         logFormat: 'auto',
@@ -83,6 +93,16 @@ describe('the effective configuration', () => {
       prometheus_server: '127.0.0.1:9100',
       health_check_port: '8080',
       vip_status_socket: '/run/holdfast.sock',
+      vip_heartbeat: 'false',
+      vip_heartbeat_interval: '50',
+      vip_heartbeat_multiplier: '5',
+      vip_heartbeat_port: '7000',
+      vip_heartbeat_key: ' the-new-one-of-two , the-old-one-of-two,',
+      vip_priority: '255',
+      vip_preempt: 'true',
+      vip_api_health_interval: '200',
+      vip_api_health_rise: '4',
+      vip_api_health_fall: '1',
     });
     expect(problems).toEqual([]);
     expect(config?.nodeName).toBe('Cp-1');
@@ -122,6 +142,16 @@ describe('the effective configuration', () => {
       healthPort: 8080,
       statusSocket: '/run/holdfast.sock',
     });
+    expect(config?.heartbeat).toEqual({
+      isEnabled: false,
+      intervalMs: 50,
+      multiplier: 5,
+      port: 7000,
+      keys: ['the-new-one-of-two', 'the-old-one-of-two'],
+      priority: 255,
+      isPreempting: true,
+    });
+    expect(config?.apiHealth).toEqual({ intervalMs: 200, rise: 4, fall: 1 });
   });
 
   test('takes the host name in lower case for the identity, an explicit one as it is', () => {
@@ -425,13 +455,24 @@ describe('problems', () => {
     ]);
   });
 
+  test.each([
+    ['vip_heartbeat_key', { vip_heartbeat_key: 'too-short' }],
+    ['vip_heartbeat_key', { vip_heartbeat_key: 'long-enough-for-a-key,too-short' }],
+    ['vip_heartbeat_interval', { vip_heartbeat_interval: '5s' }],
+    ['vip_heartbeat_interval', { vip_heartbeat_interval: '1s', vip_heartbeat_multiplier: '10' }],
+    ['vip_nodename', { vip_nodename: 'knöten' }],
+  ] as const)('name %s when heartbeats with %o could not be relied on', (name, env) => {
+    expect(problemsOf(env)).toEqual([[name, 'CONFIG_VALUE_INVALID']]);
+    expect(problemsOf({ ...env, vip_heartbeat: 'false' })).toEqual([]);
+  });
+
   test('never repeat a secret', () => {
     const { problems, warnings } = parseEnv({
       bgp_peers: '10.0.0.1:65000:hush,hush2:true',
       bgp_peerpass: 'hush',
       vip_heartbeat_key: 'hush',
     });
-    expect(problems).toHaveLength(1);
+    expect(problems).toHaveLength(2);
     expect(JSON.stringify([problems, warnings])).not.toContain('hush');
   });
 });

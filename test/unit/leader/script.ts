@@ -6,7 +6,13 @@
 import { expect } from 'vitest';
 import { seed } from '../../../src/base/random.ts';
 import { monotonic } from '../../../src/base/time.ts';
-import { startElection, type ElectionEvent, type ElectionOutput, type ElectionRules, type ElectionState } from '../../../src/leader/election-state.ts';
+import {
+  startElection,
+  type ElectionEvent,
+  type ElectionOutput,
+  type ElectionRules,
+  type ElectionState,
+} from '../../../src/leader/election-state.ts';
 import { electionDeadline, stepElection } from '../../../src/leader/election.ts';
 import { ALONE, type Assessment } from '../../../src/leader/tenure.ts';
 import type { LeaseRecord } from '../../../src/leader/lease-record.ts';

@@ -37,7 +37,7 @@ function beat(sender: string, change: Partial<Heartbeat> = {}): Heartbeat {
 }
 
 function viewOf(names: string, epoch = 1): ViewState {
-  const voters = [...names].map((name) => ({ name, addresses: [`10.0.0.${name.charCodeAt(0)}`], port: 6460 }));
+  const voters = names.split('').map((name) => ({ name, addresses: [`10.0.0.${name.charCodeAt(0)}`], port: 6460 }));
   return changeVoters(startView(), { epoch, voters }, monotonic(-1000));
 }
 
@@ -77,7 +77,14 @@ describe('a heartbeat', () => {
 });
 
 describe('a majority', () => {
-  it.each([[1, 1], [2, 2], [3, 2], [4, 3], [5, 3], [9, 5]])('of %i voters is %i', (count, majority) => {
+  it.each([
+    [1, 1],
+    [2, 2],
+    [3, 2],
+    [4, 3],
+    [5, 3],
+    [9, 5],
+  ])('of %i voters is %i', (count, majority) => {
     expect(majorityOf(count)).toBe(majority);
   });
 

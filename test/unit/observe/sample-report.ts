@@ -59,6 +59,7 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
         timings: { lease: 12, wire: 130, kernel: 141, announced: 142 },
       },
     ],
+    peers: [],
     problems: [],
     ...changes,
   };

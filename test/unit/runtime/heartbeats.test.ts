@@ -1,0 +1,409 @@
+import { createHmac } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import type { Heartbeat, Voter } from '../../../src/leader/view.ts';
+import type { LogFields } from '../../../src/observe/log.ts';
+import { SILENT_LOG } from '../../../src/observe/log.ts';
+import { openHeartbeats, type Heartbeats } from '../../../src/runtime/heartbeats.ts';
+import { loadNetfd } from '../../../src/system/native-addon.ts';
+import { hex } from '../../vectors/neighbor/vectors.ts';
+import { ip } from '../base/values.ts';
+import { until } from '../kube/scripted-api.ts';
+import { freeUdpPort, openMiddleman, type Middleman } from './udp.ts';
+
+const netfd = loadNetfd();
+const CLUSTER = '01234567-89ab-cdef-0123-456789abcdef';
+const KEY = new Uint8Array(32).fill(1);
+const KEY_2 = new Uint8Array(32).fill(2);
+const BEAT = {
+  epoch: 1,
+  hears: 3,
+  supports: undefined,
+  term: 4,
+  isApiWorking: true,
+  isEligible: true,
+  isDraining: false,
+  isHolding: false,
+  priority: 100,
+};
+const closers: (() => void)[] = [];
+
+interface Station {
+  readonly name: string;
+  readonly port: number;
+  readonly heard: Heartbeat[];
+  readonly drops: string[];
+  readonly lines: LogFields[];
+  readonly beats: Heartbeats;
+  /** Milliseconds added to its clock. */
+  later: number;
+}
+
+interface StationOptions {
+  readonly port?: number;
+  readonly key?: Uint8Array;
+  readonly cluster?: string;
+  readonly isOnLink?: boolean;
+  readonly silentAfterMs?: number;
+  readonly secondFamilyEvery?: number;
+}
+
+async function station(name: string, options: StationOptions = {}): Promise<Station> {
+  const port = options.port ?? (await freeUdpPort());
+  const [heard, drops, lines]: [Heartbeat[], string[], LogFields[]] = [[], [], []];
+  const beats = openHeartbeats({
+    netfd,
+    self: name,
+    port,
+    silentAfterMs: options.silentAfterMs ?? 300,
+    secondFamilyEvery: options.secondFamilyEvery ?? 1,
+    log: { ...SILENT_LOG, warn: (_msg, fields) => void lines.push(fields ?? {}) },
+    onHeartbeat: (heartbeat) => heard.push(heartbeat),
+    onDrop: (reason) => drops.push(reason),
+    ownPrefixes: () => (options.isOnLink === true ? [{ ip: ip('127.0.0.1'), length: 8 }] : []),
+    now: () => performance.now() + made.later,
+  });
+  closers.push(() => beats.close());
+  const made: Station = { name, port, heard, drops, lines, beats, later: 0 };
+  beats.setKeys([options.key ?? KEY]);
+  beats.setClusterId(options.cluster ?? CLUSTER);
+  return made;
+}
+
+function voter(of: Station, addresses: readonly string[] = ['127.0.0.1'], port = of.port): Voter {
+  return { name: of.name, addresses, port };
+}
+
+/** `from` sends to `to`, directly or to another port, and everything on its way arrives. */
+async function beat(from: Station, to: Station, port?: number): Promise<void> {
+  const before = to.drops.length + to.heard.length;
+  from.beats.send([voter(to, ['127.0.0.1'], port)], BEAT);
+  if (port === undefined) await until(() => to.drops.length + to.heard.length > before, 'an arrival');
+}
+
+/** Both have proved themselves to each other. */
+async function introduce(a: Station, b: Station): Promise<void> {
+  await beat(a, b);
+  await beat(b, a);
+  await beat(a, b);
+  await beat(b, a);
+  expect([a.heard.length > 0, b.heard.length > 0]).toEqual([true, true]);
+  for (const one of [a, b]) for (const list of [one.heard, one.drops, one.lines]) list.length = 0;
+}
+
+afterEach(() => {
+  for (const close of closers.splice(0).toReversed()) close();
+});
+
+describe('two nodes', () => {
+  it('hear each other once each has shown that it hears the other', async () => {
+    const [a, b] = [await station('n1'), await station('n2')];
+    await beat(a, b);
+    expect([b.heard.length, b.drops]).toEqual([0, ['unproven-yet']]);
+    await beat(b, a);
+    expect(a.heard).toEqual([{ ...BEAT, sender: 'n2', incarnation: b.beats.incarnation, sequence: 1 }]);
+    await beat(a, b);
+    expect(b.heard).toEqual([{ ...BEAT, sender: 'n1', incarnation: a.beats.incarnation, sequence: 2 }]);
+    expect([...a.lines, ...b.lines]).toEqual([]);
+  });
+
+  it('carry everything that a heartbeat says', async () => {
+    const [a, b] = [await station('n1'), await station('n2')];
+    await introduce(a, b);
+    const said = {
+      ...BEAT,
+      epoch: 9,
+      hears: 0x1ff,
+      supports: 8,
+      term: 77,
+      isDraining: true,
+      isHolding: true,
+      priority: 255,
+    };
+    a.beats.send([voter(b)], said);
+    await until(() => b.heard.length === 1, 'a heartbeat');
+    expect(b.heard[0]).toMatchObject(said);
+  });
+
+  it('use both families, and the copy over the other one is silent', async () => {
+    const [a, b] = [await station('n1'), await station('n2')];
+    await introduce(a, b);
+    for (let count = 0; count < 5; count += 1) a.beats.send([voter(b, ['::1', '127.0.0.1', '127.0.0.2'])], BEAT);
+    await until(() => b.heard.length === 5, 'five heartbeats');
+    a.beats.send([voter(b, ['::1'])], BEAT);
+    await until(() => b.heard.length === 6, 'one over IPv6 alone');
+    expect([b.drops, b.lines]).toEqual([[], []]);
+  });
+
+  it('spare the second family, but for one heartbeat of a few and for news', async () => {
+    const a = await station('n1', { secondFamilyEvery: 3 });
+    const ipv4 = await openMiddleman();
+    const ipv6 = await openMiddleman('::1', ipv4.port);
+    closers.push(
+      () => ipv4.close(),
+      () => ipv6.close(),
+    );
+    const to = [{ name: 'n2', addresses: ['127.0.0.1', '::1'], port: ipv4.port }];
+    for (let count = 1; count <= 7; count += 1) a.beats.send(to, BEAT);
+    a.beats.send(to, { ...BEAT, isHolding: true });
+    await until(() => ipv4.seen.length === 8 && ipv6.seen.length === 4, 'all of them');
+    const sequences = (seen: readonly Uint8Array[]): readonly number[] => seen.map((datagram) => datagram[35] ?? 0);
+    expect(sequences(ipv4.seen)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    // The first is news, the third and sixth are due, the eighth is news.
+    expect(sequences(ipv6.seen)).toEqual([1, 3, 6, 8]);
+  });
+
+  it('say nothing before key and cluster id are known', async () => {
+    const a = await station('n1');
+    const middleman = await openMiddleman();
+    closers.push(() => middleman.close());
+    const late = openHeartbeats({
+      netfd,
+      self: 'n3',
+      port: await freeUdpPort(),
+      silentAfterMs: 300,
+      secondFamilyEvery: 1,
+      log: SILENT_LOG,
+      onHeartbeat: () => undefined,
+      onDrop: () => undefined,
+      ownPrefixes: () => [],
+    });
+    closers.push(() => late.close());
+    const to = [{ name: 'x', addresses: ['127.0.0.1'], port: middleman.port }];
+    late.send(to, BEAT);
+    late.setKeys([KEY]);
+    late.send(to, BEAT);
+    expect(late.isReady).toBe(false);
+    late.setClusterId(CLUSTER);
+    expect(late.isReady).toBe(true);
+    a.beats.send(to, BEAT);
+    await until(() => middleman.seen.length === 1, "n1's heartbeat alone");
+  });
+
+  it('find each other again after one was started over, and what was recorded of its former run proves nothing', async () => {
+    const a = await station('n1');
+    const b = await station('n2');
+    const middleman = await openMiddleman();
+    closers.push(() => middleman.close());
+    await introduce(a, b);
+    middleman.onDatagram = (datagram) => middleman.send(datagram, b.port);
+    await beat(a, b, middleman.port);
+    await until(() => b.heard.length === 1, 'the relayed heartbeat');
+    const recorded = [...middleman.seen];
+    a.beats.close();
+    const again = await station('n1', { port: a.port });
+    await introduce(again, b);
+    for (const datagram of recorded) middleman.send(datagram, b.port);
+    await until(() => b.drops.length === recorded.length, 'the replays');
+    expect([b.heard.length, b.drops]).toEqual([0, ['replayed']]);
+    expect(b.lines).toMatchObject([{ reason: 'replayed', peer: 'n1', count: 1 }]);
+    await beat(again, b);
+    expect(b.heard.length).toBe(1);
+  });
+});
+
+describe('a datagram that says nothing of now', () => {
+  let [a, b]: [Station, Station] = [undefined as never, undefined as never];
+  let middleman: Middleman = undefined as never;
+
+  /** One datagram of a's that has not reached b. */
+  async function intercept(): Promise<Uint8Array> {
+    const before = middleman.seen.length;
+    await beat(a, b, middleman.port);
+    await until(() => middleman.seen.length > before, 'a datagram in the middle');
+    return middleman.seen.at(-1) ?? new Uint8Array(0);
+  }
+
+  async function deliver(datagram: Uint8Array): Promise<void> {
+    const before = b.drops.length + b.heard.length;
+    middleman.send(datagram, b.port);
+    await until(() => b.drops.length + b.heard.length > before, 'an arrival');
+  }
+
+  beforeEach(async () => {
+    [a, b] = [await station('n1'), await station('n2')];
+    middleman = await openMiddleman();
+    closers.push(() => middleman.close());
+    await introduce(a, b);
+  });
+
+  it('is dropped when it is forged, whichever octet was changed', async () => {
+    const datagram = await intercept();
+    const reasons = new Set<string>();
+    for (let offset = 0; offset < datagram.length; offset += 1) {
+      const forged = Uint8Array.from(datagram);
+      forged[offset] = (forged[offset] ?? 0) ^ 0x01;
+      await deliver(forged);
+      reasons.add(b.drops.at(-1) ?? '');
+    }
+    expect(b.heard).toEqual([]);
+    expect(b.drops.length).toBe(datagram.length);
+    expect([...reasons].sort()).toEqual(
+      ['bad-version', 'forged', 'foreign-cluster', 'not-heartbeat', 'truncated', 'unknown-key'].sort(),
+    );
+    await deliver(datagram);
+    expect(b.heard.length).toBe(1);
+  });
+
+  it('is dropped when it was heard before, or overtaken long ago', async () => {
+    const first = await intercept();
+    await deliver(first);
+    expect(b.heard.length).toBe(1);
+    await deliver(first);
+    expect(b.drops).toEqual(['replayed']);
+    const old = await intercept();
+    for (let count = 0; count < 70; count += 1) await beat(a, b);
+    await deliver(old);
+    expect([b.heard.length, b.drops]).toEqual([71, ['replayed', 'replayed']]);
+    expect(b.lines).toEqual([
+      { component: 'heartbeat', peer: 'n1', reason: 'replayed', count: 1, meaning: expect.any(String) as string },
+    ]);
+  });
+
+  it('is silent when it was only overtaken by a few', async () => {
+    const late = await intercept();
+    await beat(a, b);
+    middleman.send(late, b.port);
+    await beat(a, b);
+    await beat(a, b);
+    expect([b.heard.map((one) => one.sequence), b.drops]).toEqual([[4, 5, 6], []]);
+  });
+
+  it('is dropped when it is cut, of a later version, or something else', async () => {
+    const datagram = await intercept();
+    await deliver(datagram.subarray(0, 60));
+    await deliver(Uint8Array.from([...datagram.subarray(0, 4), 2, 2, 2, ...datagram.subarray(7)]));
+    await deliver(new TextEncoder().encode('GET / HTTP/1.1\r\n\r\n'));
+    await deliver(new Uint8Array(2000));
+    expect(b.drops).toEqual(['truncated', 'future-version', 'not-heartbeat', 'oversized']);
+    expect(b.lines.map((line) => [line.reason, line.peer])).toEqual(b.drops.map((reason) => [reason, '127.0.0.1']));
+  });
+
+  it('is dropped when it is of another cluster, or under another key', async () => {
+    const foreign = await station('n1', { cluster: 'ffffffff-89ab-cdef-0123-456789abcdef' });
+    const keyed = await station('n1', { key: KEY_2 });
+    await beat(foreign, b);
+    await beat(keyed, b);
+    expect(b.drops).toEqual(['foreign-cluster', 'unknown-key']);
+  });
+
+  it('is dropped when it has waited for longer than silence takes', async () => {
+    const hasty = await station('n3', { silentAfterMs: -1 });
+    await beat(a, hasty);
+    expect([hasty.heard, hasty.drops]).toEqual([[], ['stale']]);
+  });
+
+  it('is dropped when it names this very node', async () => {
+    await beat(await station('n2'), b);
+    expect(b.drops).toEqual(['duplicate-name']);
+    b.beats.send([voter(b)], BEAT);
+    await until(() => b.drops.length === 2, 'its own heartbeat');
+    expect(b.drops).toEqual(['duplicate-name', 'reflected']);
+    expect(b.lines.map((line) => line.reason)).toEqual(['duplicate-name']);
+  });
+
+  it('is told of when it goes on proving nothing', async () => {
+    const deaf = await station('n9');
+    for (let count = 0; count < 60; count += 1) await beat(deaf, b);
+    expect(b.drops.filter((reason) => reason === 'unproven-yet').length).toBe(50);
+    expect(b.lines.map((line) => [line.reason, line.peer])).toEqual([['unproven', 'n9']]);
+  });
+
+  it('from an echo that is no longer recent proves nothing', async () => {
+    const restarted = await station('n1');
+    const hold = await openMiddleman();
+    closers.push(() => hold.close());
+    await beat(restarted, b);
+    await beat(b, restarted);
+    await beat(restarted, b, hold.port);
+    await until(() => hold.seen.length === 1, 'the proof, held back');
+    for (let count = 0; count < 50; count += 1) b.beats.send([voter(a)], BEAT);
+    const before = b.heard.length;
+    hold.send(hold.seen[0] ?? new Uint8Array(0), b.port);
+    await until(() => b.drops.at(-1) === 'unproven-yet', 'the late proof');
+    expect(b.heard.length).toBe(before);
+  });
+});
+
+describe('a peer of a later version that still reads ours', () => {
+  it('is understood, and answered in the version that both read', async () => {
+    const b = await station('n2');
+    const future = await openMiddleman();
+    closers.push(() => future.close());
+    // Version 1, by hand, from a sender that reads versions 1 to 2.
+    const own = (sequence: number, echo: Uint8Array): Uint8Array => {
+      const covered = Buffer.concat([
+        hex('48466862 01 01 02 03'),
+        Buffer.from(CLUSTER.replaceAll('-', ''), 'hex'),
+        hex('1122334455667788'),
+        Buffer.from([0, 0, 0, sequence]),
+        echo,
+        hex('00000001 0003 ff 64 00000004'),
+        // sha256 of thirty-two octets 01, by sha256sum: 72cd6e84…
+        hex('72cd6e84'),
+        hex('02'),
+        Buffer.from('n7'),
+      ]);
+      return Buffer.concat([covered, createHmac('sha256', KEY).update(covered).digest()]);
+    };
+    future.send(own(1, new Uint8Array(8)), b.port);
+    await until(() => b.drops.length === 1, 'its first heartbeat');
+    expect(b.drops).toEqual(['unproven-yet']);
+    b.beats.send([{ name: 'n7', addresses: ['127.0.0.1'], port: future.port }], BEAT);
+    await until(() => future.seen.length === 1, 'an answer');
+    const answer = future.seen[0] ?? new Uint8Array(0);
+    expect([...answer.subarray(4, 7)]).toEqual([1, 1, 1]);
+    // The answer echoes it: first half of its incarnation, and its number.
+    expect(answer.subarray(36, 44)).toEqual(hex('11223344 00000001'));
+    future.send(own(2, Buffer.concat([answer.subarray(24, 28), answer.subarray(32, 36)])), b.port);
+    await until(() => b.heard.length === 1, 'its second heartbeat');
+    expect(b.heard[0]).toMatchObject({ sender: 'n7', incarnation: '1122334455667788', sequence: 2 });
+  });
+});
+
+describe('a flood', () => {
+  it('of forged datagrams from many addresses is counted in full and told in a few lines', async () => {
+    const b = await station('n2');
+    const middleman = await openMiddleman();
+    closers.push(() => middleman.close());
+    for (let count = 0; count < 40; count += 1) {
+      const before = b.drops.length;
+      middleman.send(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, count), b.port);
+      await until(() => b.drops.length > before, 'an arrival');
+    }
+    expect([b.drops.length, b.lines.length]).toEqual([40, 1]);
+    b.later = 61_000;
+    middleman.send(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), b.port);
+    await until(() => b.lines.length === 2, 'a second line');
+    expect(b.lines[1]).toMatchObject({ reason: 'not-heartbeat', peer: '127.0.0.1', count: 40 });
+  });
+});
+
+describe('a key that changes', () => {
+  it('costs no heartbeat, whoever sees it first', async () => {
+    const [a, b] = [await station('n1'), await station('n2')];
+    await introduce(a, b);
+    const exchange = async (): Promise<void> => {
+      const before = [a.heard.length, b.heard.length];
+      await beat(a, b);
+      await beat(b, a);
+      expect([a.heard.length, b.heard.length]).toEqual(before.map((count) => count + 1));
+    };
+    a.beats.setKeys([KEY_2, KEY]);
+    await exchange();
+    a.later = 9000;
+    await exchange();
+    b.beats.setKeys([KEY_2, KEY]);
+    a.later = 11_000;
+    await exchange();
+    b.later = 11_000;
+    await exchange();
+    for (const one of [a, b]) one.beats.setKeys([KEY_2]);
+    await exchange();
+    for (const one of [a, b]) one.later = 60_000;
+    await exchange();
+    expect([a.drops, b.drops]).toEqual([[], []]);
+    await beat(await station('n3'), b);
+    expect(b.drops).toEqual(['unknown-key']);
+  });
+});
