@@ -126,6 +126,12 @@ export class SimApi {
     return (['unreachable', 'silent', 'deaf', 'error'] as const).every((kind) => this.#has(node, kind) === undefined);
   }
 
+  /** Nobody reaches any API server, and nothing else is wrong with it. */
+  isAwayForAll(): boolean {
+    const faults = [...this.#faults];
+    return faults.length > 0 && faults.every(([fault, at]) => at === undefined && fault.kind === 'unreachable');
+  }
+
   #request(
     node: number,
     request: {

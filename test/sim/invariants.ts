@@ -23,6 +23,9 @@
  *   ordinary        An address that a person configured is never taken away.
  *   held            While the API works and a node is well, an address that nobody else uses is held, within
  *                   `leaseDuration` + 2.5 s; counted from the last word of a holder who can't act.
+ *   swift           With heartbeats, while a majority of three or more voters is well and hears each other, such an address is
+ *                   held within SWIFT_MS, whether the API works or is away for everybody.
+ *   isolated        Who hears no majority of three or more voters and gets no answer from the API stops in half a second.
  *   restored        An address that somebody deletes is back within half a second.
  *   live            A loop does not spin, a node does not chatter.
  */
@@ -75,6 +78,10 @@ interface Overlap {
   readonly connectedSince: number | undefined;
 }
 
+/** Silence, what others say of it, the wire, the API's patience, and loops that are busy with something else. */
+export const SWIFT_MS = 3000;
+/** ISOLATION_PATIENCE_MS of leader/tenure.ts, a call that is under way, and a loop that is busy with something else. */
+export const ISOLATED_MS = 800;
 /** A heartbeat that is sent at once, or with the next beat, and two loops that are busy with something else. */
 export const CONNECTED_MS = 550;
 /** What the others hear may be told in heartbeats that are as old as silence takes, and acted on as much later. */
@@ -103,6 +110,12 @@ export class Watchman {
   readonly #unheldSince = new Map<string, number>();
   /** Since when a node has been well, the API with it. */
   readonly #wellSince = new Map<SimNode, number>();
+  /** Since when a majority of well voters has been able to act on its own, and nobody has held an address. */
+  #unitedSince: number | undefined;
+  readonly #swiftSince = new Map<string, number>();
+  /** Since when a node has heard no majority, and when the API last answered it. */
+  readonly #aloneSince = new Map<number, number>();
+  readonly #answeredAt = new Map<number, number>();
   /** Since when a node could hear another answer, by node and address. */
   readonly #rivalSince = new Map<string, number>();
   /** When, by the node's own clock, its kernel last had the address. */
@@ -189,7 +202,10 @@ export class Watchman {
 
   /** Whether a majority of the voters that the node knows was heard by it lately, itself counted. */
   #hearsMajority(node: SimNode): boolean {
-    const voters = node.process?.state.peers.view.set?.voters ?? [];
+    const view = node.process?.state.peers.view;
+    const voters = view?.set?.voters ?? [];
+    // Who has only just been named has not had the time to be heard.
+    if (view?.set !== undefined && node.mono() - view.setAt < this.#silenceMs()) return true;
     if (!this.#options.rules.heartbeat.isEnabled || !voters.some((voter) => voter.name === node.name)) return false;
     const heard = voters.filter(
       (voter) => voter.name === node.name || this.#silentMs(node.name, voter.name) <= this.#silenceMs(),
@@ -279,8 +295,12 @@ export class Watchman {
     if (isMove) this.#consentedTo = isConsented ? idOf(nodes, after.holder) : undefined;
   }
 
-  turned(node: SimNode, event: AgentEvent): void {
+  stepped(node: SimNode, event: AgentEvent): void {
     this.#hear(node, event);
+  }
+
+  turned(node: SimNode, event: AgentEvent): void {
+    this.#checkIsolation(node, event);
     const { rules, vips, schedule } = this.#options;
     const { process } = node;
     if (process === undefined || process.isFrozen || schedule.now - node.lastRefusedAt < REFUSED_AGAIN_MS) return;
@@ -308,6 +328,38 @@ export class Watchman {
     schedule.in(RESTORED_MS, () => {
       if (isHolding() && !node.kernel.has(ip)) this.#fail('restored', `${node.name} has not put ${ip.text} back`);
     });
+  }
+
+  #checkIsolation(node: SimNode, event: AgentEvent): void {
+    const { schedule, vips } = this.#options;
+    const { now } = schedule;
+    const { process } = node;
+    const isAnswer = event.kind === 'lease.written' || (event.kind === 'lease.observed' && event.source === 'read');
+    if (isAnswer) this.#answeredAt.set(node.id, now);
+    const voters = process?.state.peers.view.set?.voters ?? [];
+    const isAlone =
+      voters.length >= 3 && voters.some((voter) => voter.name === node.name) && !this.#hearsMajority(node);
+    if (!isAlone) this.#aloneSince.delete(node.id);
+    else if (!this.#aloneSince.has(node.id)) this.#aloneSince.set(node.id, now);
+    const since = Math.max(this.#aloneSince.get(node.id) ?? now, this.#answeredAt.get(node.id) ?? 0);
+    if (
+      process === undefined ||
+      process.isFrozen ||
+      now - since <= ISOLATED_MS ||
+      now - node.lastRefusedAt < REFUSED_AGAIN_MS
+    ) {
+      return;
+    }
+    // An answer that came before the majority was lost says nothing; one after it allows to go on by the Lease.
+    if ((this.#answeredAt.get(node.id) ?? 0) + 5 * DRIFT_MS >= (this.#aloneSince.get(node.id) ?? now)) return;
+    for (const ip of vips) {
+      if (node.kernel.find(ip).some((held) => held.addedBy === process.incarnation)) {
+        this.#fail(
+          'isolated',
+          `${node.name} holds ${ip.text} ${Math.round(now - since)} ms after it lost the majority and the API`,
+        );
+      }
+    }
   }
 
   /** At the end of a run that ended calm: `node` names who holds. */
@@ -406,6 +458,7 @@ export class Watchman {
       if (!isWell) this.#wellSince.delete(node);
       else if (!this.#wellSince.has(node)) this.#wellSince.set(node, schedule.now);
     }
+    this.#unitedSince = this.#isUnited() ? (this.#unitedSince ?? schedule.now) : undefined;
     const wellSince = Math.min(schedule.now, ...this.#wellSince.values());
     const holder = nodes.find((node) => node.name === api.lease?.holder);
     // A holder who can act and can't serve is expected to release.
@@ -421,6 +474,7 @@ export class Watchman {
         this.#options.strangers.size === 0 && nodes.every((node) => node.refuses.size === 0 && !isForeign(node, ip));
       const isDue = isFree && this.#options.isWanted(ip) && this.#wellSince.size > 0;
       const isHeld = nodes.some((node) => node.isAnswering(ip));
+      this.#checkSwift(ip, isFree && this.#options.isWanted(ip), isHeld);
       if (!isDue || isHeld) this.#unheldSince.set(ip.text, schedule.now);
       else if (!isHolderActing) {
         this.#unheldSince.set(ip.text, Math.max(this.#unheldSince.get(ip.text) ?? 0, this.#leaseChangedAt));
@@ -432,6 +486,32 @@ export class Watchman {
     }
     if (Math.round(schedule.now) % 1000 < SAMPLE_MS) this.#countSteps();
     schedule.in(SAMPLE_MS, () => this.#sample());
+  }
+
+  #checkSwift(ip: Ip, isDue: boolean, isHeld: boolean): void {
+    const { now } = this.#options.schedule;
+    if (!isDue || isHeld || this.#unitedSince === undefined) this.#swiftSince.set(ip.text, now);
+    const unheldMs = now - Math.max(this.#swiftSince.get(ip.text) ?? now, this.#unitedSince ?? now);
+    if (unheldMs > SWIFT_MS) {
+      this.#fail('swift', `a united majority leaves ${ip.text} unheld for ${Math.round(unheldMs)} ms`);
+    }
+  }
+
+  /** A majority of the voters is well, knows the same voters, can hear each other, and sees the API alike. */
+  #isUnited(): boolean {
+    const { nodes, lan, api, rules } = this.#options;
+    if (!rules.heartbeat.isEnabled || !this.#isClear()) return false;
+    const set = nodes.find((node) => node.isWell)?.process?.state.peers.view.set;
+    if (set === undefined || set.voters.length < 3) return false;
+    const united = nodes.filter(
+      (node) =>
+        node.isWell &&
+        set.voters.some((voter) => voter.name === node.name) &&
+        node.process?.state.peers.view.set?.epoch === set.epoch &&
+        (api.isHealthyFor(node.id) || api.isAwayForAll()),
+    );
+    if (united.length < majorityOf(set.voters.length)) return false;
+    return united.every((a) => united.every((b) => a === b || lan.isConnected(a, b)));
   }
 
   #countSteps(): void {

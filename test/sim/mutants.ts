@@ -10,6 +10,7 @@ import type { AgentEvent } from '../../src/agent/event.ts';
 import type { AgentRules, AgentState } from '../../src/agent/state.ts';
 import { WITHDRAWN_ANNOTATION } from '../../src/leader/lease-write.ts';
 import { after, NEVER, type MonotonicMs } from '../../src/base/time.ts';
+import type { Heartbeat } from '../../src/leader/view.ts';
 import type { StepFunction } from './node.ts';
 import { ADDRESS_PROTOCOL } from './kernel.ts';
 import type { Mutant } from './world.ts';
@@ -169,6 +170,56 @@ export const MUTANTS: readonly NamedMutant[] = [
     }),
   },
   {
+    name: 'isolation-ignored',
+    what: 'a holder that hears no majority and gets no answer from the API goes on by its last renewal',
+    breaks: ['isolated', 'one-holder'],
+    step: onState((state) => withElection(state, { majorityLostAt: undefined })),
+  },
+  {
+    name: 'one-voice-deposes',
+    what: 'a candidate takes the others to miss the holder as it does itself',
+    breaks: ['lease-kept'],
+    step: onBeat((beat, state) => ({ ...beat, hears: beat.hears & ~holderBit(state) })),
+  },
+  {
+    name: 'wire-taken-for-silent',
+    what: 'a holder missed by a majority is replaced though its kernel answers on the wire',
+    breaks: ['wire', 'one-holder'],
+    step: onState((state) => ({
+      ...state,
+      vips: new Map(
+        [...state.vips].map(([key, vip]) => [key, vip.phase === 'probing' ? { ...vip, probesSent: 99 } : vip]),
+      ),
+    })),
+  },
+  {
+    name: 'handover-endless',
+    what: 'who has handed over goes on answering',
+    breaks: ['one-holder'],
+    step: (rules, state, event, now) => {
+      const before = state.handoverSince === undefined ? state : { ...state, handoverSince: now };
+      return onBeat((beat) => ({ ...beat, isHolding: false }))(rules, before, event, now);
+    },
+  },
+  {
+    name: 'replacement-unheard',
+    what: 'a holder does not believe a heartbeat that says it has been replaced',
+    breaks: ['one-holder'],
+    step: onBeat((beat) => ({ ...beat, term: 0 })),
+  },
+  {
+    name: 'outage-drops',
+    what: 'an API that is away for everybody is taken to work elsewhere',
+    breaks: ['swift', 'held'],
+    step: onBeat((beat) => ({ ...beat, isApiWorking: true })),
+  },
+  {
+    name: 'silence-endured',
+    what: 'a silent holder is left alone until its Lease expires',
+    breaks: ['swift'],
+    step: onBeat((beat) => ({ ...beat, hears: 0x1ff })),
+  },
+  {
     name: 'restless',
     what: 'a deadline stays in the past',
     breaks: ['exception'],
@@ -184,6 +235,21 @@ export const MUTANTS: readonly NamedMutant[] = [
 
 function onEvent(change: (event: AgentEvent) => AgentEvent): StepFunction {
   return (rules, state, event, now) => step(rules, state, change(event), now);
+}
+
+/** Changes what other nodes are heard to say. */
+function onBeat(change: (beat: Heartbeat, state: AgentState) => Heartbeat): StepFunction {
+  return (rules, state, event, now) => {
+    const heard: AgentEvent =
+      event.kind === 'heartbeat.received' ? { ...event, heartbeat: change(event.heartbeat, state) } : event;
+    return step(rules, state, heard, now);
+  };
+}
+
+function holderBit(state: AgentState): number {
+  const holder = state.election.observed?.lease?.holder;
+  const place = state.peers.view.set?.voters.findIndex((voter) => voter.name === holder) ?? -1;
+  return place < 0 ? 0 : 1 << place;
 }
 
 /** Changes what the core knows before each step. */

@@ -37,6 +37,8 @@ export interface NodeWitness {
   kernelChanged(node: SimNode): void;
   /** Before the effect is performed. */
   effect(node: SimNode, effect: Effect): void;
+  /** The event has been taken in; its effects follow. */
+  stepped(node: SimNode, event: AgentEvent): void;
   turned(node: SimNode, event: AgentEvent): void;
   exited(node: SimNode): void;
   /** The process stops before it performs effects that it has decided on. */
@@ -146,9 +148,11 @@ export class SimNode implements LanHost {
     return this.#pausedAt !== undefined;
   }
 
-  /** Acting, and its cable is in. */
+  /** Acting, its cable is in, and nobody wants it empty. */
   get isWell(): boolean {
-    return this.isActing && this.isOnline();
+    const peers = this.process?.state.peers;
+    const isDraining = peers?.isDrainedByOperator === true || peers?.isDrainedByNode === true;
+    return this.isActing && this.isOnline() && !isDraining;
   }
 
   /** The machine and its process are in order. */
@@ -366,6 +370,7 @@ export class SimNode implements LanHost {
     const stepped = (this.#options.step ?? step)(process.rules, process.state, event, now);
     process.state = stepped.state;
     process.deadline = agentDeadline(process.rules, process.state, now);
+    this.#options.witness.stepped(this, event);
     this.#perform(process, stepped.effects);
     this.#options.witness.turned(this, event);
   }

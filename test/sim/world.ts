@@ -218,9 +218,13 @@ export class World implements NodeWitness {
     }
   }
 
+  stepped(node: SimNode, event: AgentEvent): void {
+    this.watchman.stepped(node, event);
+    if (this.#options.trace !== undefined && event.kind !== 'tick') this.say(node.name, `· ${describeEvent(event)}`);
+  }
+
   turned(node: SimNode, event: AgentEvent): void {
     this.watchman.turned(node, event);
-    if (this.#options.trace !== undefined && event.kind !== 'tick') this.say(node.name, `· ${describeEvent(event)}`);
   }
 
   exited(node: SimNode): void {
