@@ -42,7 +42,7 @@ const SEA_FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
  * optimizing compilers: what runs a few times a second gains nothing by them, and the pages of their code, their
  * threads' heaps and what they compile are 7 MB and a tenth of the processor time (measured at idle: 4.5 and 4.1 ms/s).
  */
-const EXEC_ARGV = [
+export const EXEC_ARGV = [
   '--max-semi-space-size=1',
   '--max-old-space-size=96',
   '--no-opt',
@@ -235,8 +235,9 @@ function assemble(arch: Arch, scratch: string): string {
     assets: { 'netfd.node': addonFile(arch), [CLIENT_NODE_ASSET]: CLIENT_NODE_ASSET },
   };
   writeFileSync(at('sea.json'), JSON.stringify(config));
-  // --random-seed: else the code cache has the hashes of one run in it, and no two builds are alike.
-  run(nodeBinary(ownArch()), ['--random-seed=1', '--experimental-sea-config', 'sea.json'], scratch);
+  // --random-seed: else the code cache has the hashes of one run in it, and no two builds are alike. The flags it will run
+  // with: V8 rejects a cache that was made with others, says so on every start, and compiles anew.
+  run(nodeBinary(ownArch()), ['--random-seed=1', ...EXEC_ARGV, '--experimental-sea-config', 'sea.json'], scratch);
 
   // Stripped before, not after: what postject adds would be taken for dispensable.
   writeFileSync(at('node'), stripped(readFileSync(nodeBinary(arch))));
