@@ -12,6 +12,7 @@
  */
 
 import { dirname, basename, join } from 'node:path';
+import envVar from 'env-var';
 import { HoldfastError } from '../base/errors.ts';
 import {
   isFilled,
@@ -81,6 +82,19 @@ export async function openCredentials(options: CredentialOptions): Promise<Crede
 interface Source {
   readonly name: string;
   readonly load: () => Promise<LoadedIdentity>;
+}
+
+/** The kubelet sets it; a value that is no port is somebody's mistake in the manifest. */
+function portText(read: () => number): string {
+  try {
+    return String(read());
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new HoldfastError('KUBECONFIG_INVALID', message, {
+      context: { path: 'KUBERNETES_SERVICE_PORT' },
+      cause: error,
+    });
+  }
 }
 
 class FileCredentials implements CredentialStore {
@@ -180,12 +194,18 @@ class FileCredentials implements CredentialStore {
     for (const path of new Set([this.#options.kubeconfigPath, this.#options.adminPath ?? DEFAULT_ADMIN_PATH])) {
       if (isFilled(path)) return { name: path, load: () => loadKubeconfig(path, allowInsecure) };
     }
-    const environment = this.#options.environment ?? process.env;
-    const host = environment['KUBERNETES_SERVICE_HOST'] ?? '';
+    const environment = envVar.from({ ...(this.#options.environment ?? process.env) });
+    const host = environment.get('KUBERNETES_SERVICE_HOST').default('').asString();
     const folder = this.#options.serviceAccountFolder ?? SERVICE_ACCOUNT_FOLDER;
     if (host === '' || !isFilled(join(folder, 'token'))) return undefined;
-    const port = environment['KUBERNETES_SERVICE_PORT'] ?? '443';
-    return { name: folder, load: () => Promise.resolve().then(() => loadServiceAccount(folder, host, port)) };
+    const port = environment.get('KUBERNETES_SERVICE_PORT').default('443');
+    const load = async (): Promise<LoadedIdentity> =>
+      loadServiceAccount(
+        folder,
+        host,
+        portText(() => port.asPortNumber()),
+      );
+    return { name: folder, load };
   }
 
   #isStale(source: Source): boolean {

@@ -104,6 +104,14 @@ describe('openCredentials', () => {
     await until(() => store.current?.authorization === 'Bearer explicit', 'the explicit file takes over');
   });
 
+  it('names a service port that is none', async () => {
+    writeServiceAccount('sa');
+    const store = await open({ environment: { ...IN_CLUSTER.environment, KUBERNETES_SERVICE_PORT: 'https' } });
+    expect(store.current).toBeUndefined();
+    expect(store.problem).toMatchObject({ code: 'KUBECONFIG_INVALID' });
+    expect(store.problem?.message).toContain('KUBERNETES_SERVICE_PORT');
+  });
+
   it('re-reads a rotated token file, kubeconfig and service account', async () => {
     write('token', 'one\n');
     write('explicit.conf', kubeconfig('tokenFile: token'));
