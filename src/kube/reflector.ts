@@ -52,9 +52,6 @@ export interface ReflectorOptions<T> {
   readonly onRestart?: ((reason: RestartReason) => void) | undefined;
 }
 
-/** idle: nothing was heard for too long; expired: the version is too old; failed: refused, cut or silent. */
-export type RestartReason = 'ended' | 'idle' | 'expired' | 'failed';
-
 export type ReflectorState = 'listing' | 'watching' | 'waiting' | 'stopped';
 
 export interface Reflector {
@@ -101,6 +98,8 @@ type Ending =
       readonly isAnswered: boolean;
       readonly retryAfterMs?: number | undefined;
     };
+
+export type RestartReason = Ending['kind'];
 
 class ListWatch<T> implements Reflector {
   state: ReflectorState = 'listing';
@@ -214,10 +213,8 @@ class ListWatch<T> implements Reflector {
       this.#finishList(seen);
       return undefined;
     }
-    this.#options.log('error', 'the collection is too large to be listed', {
-      path: this.#options.path,
-      pages: PAGES_MAX,
-    });
+    const { log, path } = this.#options;
+    log('error', 'the collection is too large to be listed', { path, pages: PAGES_MAX });
     this.#finishList(seen);
     return undefined;
   }

@@ -10,8 +10,8 @@ import { monotonic, type MonotonicMs } from '../base/time.ts';
 import type { AgentEvent } from '../agent/event.ts';
 import { startAgent, type AgentRules, type AgentState, type Move } from '../agent/state.ts';
 import type { Config } from '../config/config.ts';
-import { openHttpServer } from '../observe/http-server.ts';
-import { openHeartbeat } from '../observe/heartbeat.ts';
+import { openHttpServer, type HttpServer } from '../observe/http-server.ts';
+import { openHeartbeat, type Heartbeat } from '../observe/heartbeat.ts';
 import { logFunction, type OpenLog } from '../observe/log.ts';
 import { openMetrics, type Metrics } from '../observe/metrics.ts';
 import { openStatusServer, type StatusServer } from '../observe/status-server.ts';
@@ -89,7 +89,7 @@ class Manager {
   }
 
   async run(): Promise<number> {
-    const { log, config } = this.#options;
+    const { log } = this.#options;
     const exit = Promise.withResolvers<number>();
     const performer = openPerformer({
       netfd: this.#netfd,
@@ -127,15 +127,7 @@ class Manager {
     this.#watchKernel();
     const watch = this.#kube.watchLease((lease) => this.#dispatch({ kind: 'lease.observed', source: 'watch', lease }));
     this.#candidacy.start();
-    const http = await openHttpServer({
-      metricsAddress: config.observe.metricsAddress,
-      healthPort: config.observe.healthPort,
-      metrics: () => metrics.scrape(),
-      pulse: () => pulse.read(),
-      report: () => this.#report(),
-      onProblem: (error) => log.warn(error.message, { component: 'metrics', code: error.code, remedy: error.remedy }),
-      onRecovered: (where) => log.info('port opened at last', { component: 'metrics', where }),
-    });
+    const http = await this.#openHttp(metrics, pulse);
     await this.#openStatus();
     const unhook = this.#hookSignals();
     setTimeout(() => this.#netfd.trim(), TRIM_AFTER_MS).unref();
@@ -166,6 +158,19 @@ class Manager {
     this.#kube.onWatchRestart((resource, reason) => metrics.observeWatchRestart(resource, reason));
     this.#metrics = metrics;
     return metrics;
+  }
+
+  #openHttp(metrics: Metrics, pulse: Heartbeat): Promise<HttpServer> {
+    const { log, config } = this.#options;
+    return openHttpServer({
+      metricsAddress: config.observe.metricsAddress,
+      healthPort: config.observe.healthPort,
+      metrics: () => metrics.scrape(),
+      pulse: () => pulse.read(),
+      report: () => this.#report(),
+      onProblem: (error) => log.warn(error.message, { component: 'metrics', code: error.code, remedy: error.remedy }),
+      onRecovered: (where) => log.info('port opened at last', { component: 'metrics', where }),
+    });
   }
 
   #countDrop(frame: Uint8Array): void {
