@@ -217,8 +217,15 @@ export async function buildExecutable(options: BuildOptions): Promise<Built> {
   } finally {
     rmSync(scratch, { recursive: true });
   }
+  if (options.arch === process.arch && options.entry === undefined) checkItRuns(path);
   const packages = new Set([...packagesOf(main.metafile), ...packagesOf(client.metafile)]);
   return { path, bytes: statSync(path).size, contents: contentsOf(main.metafile), packages: [...packages] };
+}
+
+/** Says its version and nothing else: Node warns, for one, when it rejects the code cache. */
+function checkItRuns(path: string): void {
+  const { status, stdout, stderr } = spawnSync(path, ['version'], { encoding: 'utf8', env: {} });
+  if (status !== 0 || stderr !== '') throw new Error(`${path} does not run as it should: ${stdout}${stderr}`);
 }
 
 /** Puts the bundles in `scratch` into a copy of Node there; returns its path. */
