@@ -43,12 +43,6 @@ function currentProblems(rules: AgentRules, state: AgentState): ReadonlyMap<stri
       problem('ADDRESS_CONFLICT', `${mac} answers for ${address}`, { address, mac }),
     );
   }
-  const failure = state.election.lastFailure;
-  if (failure?.failure === 'forbidden' || failure?.failure === 'unauthorized') {
-    const code = failure.failure === 'forbidden' ? 'API_FORBIDDEN' : 'API_UNAUTHORIZED';
-    const context = { verb: 'update', resource: 'leases', namespace: rules.leaseNamespace, path: 'the kubeconfig' };
-    problems.set(code, problem(code, failure.message, context));
-  }
   if (state.peers.isUnheard) {
     const peers = (state.peers.view.set?.voters ?? []).map((voter) => voter.name).filter((name) => name !== rules.node);
     const context = { port: String(rules.heartbeat.port), peers: peers.join(', ') };

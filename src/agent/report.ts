@@ -1,7 +1,7 @@
 /** What a turn is worth telling of moves and conflicts: log lines, Kubernetes Events and the ring of moves. */
 
 import { ERRORS, fillRemedy } from '../base/errors.ts';
-import type { MonotonicMs } from '../base/time.ts';
+import { after, type MonotonicMs } from '../base/time.ts';
 import type { ElectionOutput, GainCause, LossCause } from '../leader/election-state.ts';
 import type { AddressNote } from './addresses.ts';
 import type { Effect } from './effect.ts';
@@ -18,6 +18,8 @@ import {
   type MoveCause,
   type MovePhase,
 } from './state.ts';
+
+const REFUSAL_INTERVAL_MS = 60_000;
 
 const GAIN_CAUSES: Readonly<Record<GainCause, MoveCause>> = {
   created: 'lease-free',
@@ -53,8 +55,24 @@ export function reportTurn(rules: AgentRules, before: AgentState, turn: Turn, no
   };
   for (const output of turn.outputs) take(tellElection(rules, state, output, now));
   for (const note of turn.notes) take(tellAddress(rules, state, note, now));
+  if (turn.event.kind === 'effect.failed') take(tellRefusal(state, turn.event, now));
   take(settleMove(rules, state, now));
   return { state, effects };
+}
+
+/** A refused system call, at most once in REFUSAL_INTERVAL_MS for each call, address and code. */
+function tellRefusal(state: AgentState, event: Extract<AgentEvent, { kind: 'effect.failed' }>, now: MonotonicMs): Told {
+  const { effect, address, code, message } = event;
+  const key = `${effect} ${address} ${code}`;
+  const toldAt = state.refusals.get(key);
+  const counted = count(state, 'refusals');
+  if (toldAt !== undefined && now < after(toldAt, REFUSAL_INTERVAL_MS)) return { state: counted, effects: [] };
+  const fresh = [...state.refusals].filter(([, at]) => now < after(at, REFUSAL_INTERVAL_MS));
+  const remedy = fillRemedy(ERRORS[code].remedy, { capability: 'NET_ADMIN and NET_RAW', address });
+  return {
+    state: { ...counted, refusals: new Map(fresh).set(key, now) },
+    effects: [logEffect('error', 'the kernel refused a request', { effect, address, code, reason: message, remedy })],
+  };
 }
 
 /** A departure begins with the handover, or with the resignation where there is none. */

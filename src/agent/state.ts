@@ -186,6 +186,8 @@ export interface AgentState {
   readonly moves: readonly Move[];
   /** By code and subject, so that each is reported once. */
   readonly problems: ReadonlyMap<string, Problem>;
+  /** What the kernel refused, and when that was last told: a refusal that repeats is told now and then. */
+  readonly refusals: ReadonlyMap<string, MonotonicMs>;
   readonly counters: Readonly<Record<string, number>>;
 }
 
@@ -229,6 +231,7 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
     leadingSince: undefined,
     moves: [],
     problems: new Map(),
+    refusals: new Map(),
     counters: {},
   };
 }

@@ -569,17 +569,34 @@ describe('a DNS name', () => {
 });
 
 describe('what is told', () => {
-  it('names an API that refuses, once, and that it is over', () => {
+  it('leaves an API that refuses to the room that speaks to it', () => {
     const script = new NodeScript();
     script.start();
     script.observe(0, record('', '7'));
     script.until(30);
     script.fail(40, 'forbidden');
-    script.until(600);
-    script.fail(610, 'forbidden');
-    expect(script.effects('log').filter((effect) => effect.fields['code'] === 'API_FORBIDDEN')).toHaveLength(1);
-    script.serve(2000);
-    expect(script.logs()).toContain('problem is gone');
+    expect(script.effects('log').filter((effect) => effect.level === 'error')).toEqual([]);
+  });
+
+  it('names what the kernel refuses with its remedy, once a minute however often it repeats', () => {
+    const script = new NodeScript().hold();
+    const refused = {
+      kind: 'effect.failed',
+      effect: 'frame.send',
+      ifindex: ETH0,
+      address: VIP4,
+      code: 'FRAME_SEND_FAILED',
+      message: 'ENETDOWN',
+    } as const;
+    const told = (): number =>
+      script.effects('log').filter((effect) => effect.msg === 'the kernel refused a request').length;
+    script.at(500, refused);
+    script.at(600, refused);
+    expect(told()).toBe(1);
+    expect(script.effects('log').at(-1)?.fields).toMatchObject({ code: 'FRAME_SEND_FAILED', reason: 'ENETDOWN' });
+    script.serve(60_500);
+    script.at(60_500, refused);
+    expect(told()).toBe(2);
   });
 
   it('keeps the last 64 moves', () => {
