@@ -9,7 +9,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { basename, dirname, join, posix } from 'node:path';
+import { basename, join, posix } from 'node:path';
 import { parseAst } from 'vitest/node';
 
 export interface Finding {
@@ -280,10 +280,10 @@ export function checkText(path: string, text: string, machinePaths: readonly str
     });
 }
 
-/** The checkout itself, what it lies in, and the caches of whoever works on it. */
+/** The checkout itself (unless its path is so short that it may be in any file), and the caches of whoever works on it. */
 function pathsOfThisMachine(root: string): readonly string[] {
-  const above = dirname(root) === '/' ? [] : [`${dirname(root)}/`];
-  return [`${root}/`, ...above, join(homedir(), '.cache'), join(homedir(), '.npm')];
+  const isTelling = root.split('/').length > 2;
+  return [...(isTelling ? [`${root}/`] : []), join(homedir(), '.cache'), join(homedir(), '.npm')];
 }
 
 /** Every package that src imports is a dependency with an exact version and a line in docs/dependencies.md. */
