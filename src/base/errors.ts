@@ -146,6 +146,10 @@ export const ERRORS = {
     remedy:
       'Look at the container with `crictl ps -a --name holdfast` and its `crictl logs`; run this on the node itself (in its network namespace) and, if vip_status_socket is set there, with --socket.',
   },
+  ORDER_REFUSED: {
+    summary: 'The running Holdfast takes orders from root and from the user it runs as only.',
+    remedy: 'Run the command as root on the node (`sudo`), or in the container: `crictl exec`.',
+  },
   STATUS_UNKNOWN: {
     summary: 'The running Holdfast reports its status in another form than this command knows.',
     remedy: 'Use the `holdfast` of the running container: `crictl exec` into it and run `holdfast status`.',

@@ -86,6 +86,7 @@ function buildProgram(terminal: Terminal, exit: (code: number) => void): Command
   addManager(program, terminal, exit);
   addConfig(program, terminal, exit);
   addStatus(program, terminal, exit);
+  addDrain(program, terminal, exit);
   addVersion(program, terminal);
   return program;
 }
@@ -155,6 +156,34 @@ function addStatus(program: Command, terminal: Terminal, exit: (code: number) =>
           isWatching: options.watch,
           isTerminal: terminal.isTerminal,
           isColored: terminal.isColored,
+          write: terminal.write,
+        }),
+      );
+    });
+}
+
+function addDrain(program: Command, terminal: Terminal, exit: (code: number) => void): void {
+  program
+    .command('drain')
+    .description(
+      "give this node's addresses to another one, and take none until --undo or a restart (exit code 1: still held)",
+    )
+    .option('--undo', 'take part again', false)
+    .option('--timeout <seconds>', 'how long to wait until nothing is held', '30')
+    .option('--socket <socket>', 'status socket: a path or @name [vip_status_socket]')
+    .action(async (options: { undo: boolean; timeout: string; socket?: string }) => {
+      const { runDrain } = await import('./drain.ts');
+      const { defaultSocket } = await import('./status.ts');
+      const seconds = Number(options.timeout);
+      if (!(seconds > 0 && seconds <= 86_400)) {
+        const message = `--timeout ${options.timeout} is no time in seconds`;
+        throw new HoldfastError('COMMAND_INVALID', message, { context: { command: 'holdfast drain' } });
+      }
+      exit(
+        await runDrain({
+          socket: options.socket ?? defaultSocket(process.env),
+          isUndo: options.undo,
+          timeoutMs: seconds * 1000,
           write: terminal.write,
         }),
       );

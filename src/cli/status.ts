@@ -60,7 +60,7 @@ function outputText(line: string, report: StatusReport, options: StatusCommandOp
 }
 
 /** The daemon may be of another version than this command: fields may be added, the schema number must be ours. */
-function parseReport(line: string): StatusReport {
+export function parseReport(line: string): StatusReport {
   let parsed: unknown;
   try {
     parsed = JSON.parse(line);

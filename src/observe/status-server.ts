@@ -1,7 +1,7 @@
 /**
  * The status socket: HTTP on a unix socket, read by `holdfast status`. GET /status answers one StatusReport as JSON; GET
  * /status?watch answers one per line, upon change but at most ten a second, and at least one a second so that ages stay
- * true and a reader notices a stuck process. Read-only, and nothing in it is secret. A path is open to its owner only; an
+ * true and a reader notices a stuck process. Nothing in it is secret; for the one order there is see control.ts. A path is open to its owner only; an
  * abstract name (`@name`) is open to every process of the node's network namespace.
  */
 
@@ -10,6 +10,7 @@ import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
+import { answerControl, type Control } from './control.ts';
 import { closeServer, createLimitedServer, listen, requestTarget, sendText, type ListenTarget } from './listen.ts';
 import type { StatusReport } from './status-model.ts';
 
@@ -29,6 +30,8 @@ export interface StatusServerOptions {
   readonly socket: string;
   /** Called for every answer. */
   readonly report: () => StatusReport;
+  /** Orders that may come through the socket; without it there are none. */
+  readonly control?: Control;
 }
 
 export interface StatusServer {
@@ -42,7 +45,7 @@ export async function openStatusServer(options: StatusServerOptions): Promise<St
   const watchers = new Set<Watcher>();
   const server = createLimitedServer((incoming, response) => {
     try {
-      answer(options.report, watchers, incoming, response);
+      if (!answerControl(options.control, incoming, response)) answer(options.report, watchers, incoming, response);
     } catch (error) {
       // a report that cannot be made is a bug, but none that may cost the VIP
       if (!response.headersSent) sendText(response, 500, `${String(error)}\n`);
@@ -224,7 +227,7 @@ async function* splitLines(response: IncomingMessage, socket: string): AsyncGene
   }
 }
 
-function failureText(error: Error, socket: string): string {
+export function failureText(error: Error, socket: string): string {
   const errno = 'code' in error ? error.code : undefined;
   if (errno === 'ENOENT' || errno === 'ECONNREFUSED') return `no Holdfast is running here: nobody listens on ${socket}`;
   if (errno === 'EACCES') return `no permission to use the status socket ${socket}: try as root`;

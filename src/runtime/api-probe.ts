@@ -19,8 +19,12 @@ export interface ApiProbe {
   close(): void;
 }
 
-/** For the whole look: under two intervals, so that a server that hangs is known after the second. */
+/**
+ * For the whole look: under two intervals, so that a server that hangs is known after the second; but no less than a busy
+ * machine may take for a TLS handshake.
+ */
 const DEADLINE_INTERVALS = 1.6;
+const DEADLINE_MIN_MS = 500;
 const DEADLINE_MAX_MS = 5000;
 /** Between looks while in doubt, unless the interval is shorter: two looks tell a dead server in well under half a second. */
 const DOUBT_PAUSE_MS = 100;
@@ -57,7 +61,8 @@ class LocalApiProbe implements ApiProbe {
     const { intervalMs, onAnswer } = this.#options;
     const startedAt = performance.now();
     this.#isLooking = true;
-    const failure = await this.#findFailure(startedAt + Math.min(intervalMs * DEADLINE_INTERVALS, DEADLINE_MAX_MS));
+    const deadlineMs = Math.min(DEADLINE_MAX_MS, Math.max(DEADLINE_MIN_MS, intervalMs * DEADLINE_INTERVALS));
+    const failure = await this.#findFailure(startedAt + deadlineMs);
     this.#isLooking = false;
     if (this.#isClosed) return;
     if (failure !== undefined) onAnswer(failure === '', failure === '' ? 'the API server is ready' : failure);

@@ -25,9 +25,6 @@ import type { Netfd } from '../system/netfd.ts';
 import { openApiProbe } from './api-probe.ts';
 import { openHeartbeats, type Heartbeats } from './heartbeats.ts';
 
-/** From here on every second heartbeat is enough to be heard, so that half of them need only one family. */
-const SPARING_MULTIPLIER_MIN = 3;
-
 export interface CandidacyOptions {
   readonly config: Config;
   readonly netfd: Netfd;
@@ -123,7 +120,6 @@ class NodeCandidacy implements Candidacy {
         self: config.nodeName,
         port,
         silentAfterMs: intervalMs * multiplier,
-        secondFamilyEvery: multiplier >= SPARING_MULTIPLIER_MIN ? 2 : 1,
         log,
         onDrop,
         onHeartbeat: (heartbeat) => dispatch({ kind: 'heartbeat.received', heartbeat }),

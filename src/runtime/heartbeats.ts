@@ -1,6 +1,6 @@
 /**
  * Heartbeats in both directions: adds to what the core says who says it, its number, the echo and the tag, and sends it to
- * each voter, over every family that both have; turns what arrives into heartbeats that are authentic and of now.
+ * each voter over every family that both have; turns what arrives into heartbeats that are authentic and of now.
  *
  *     octets ─▶ a heartbeat of a version we read ─▶ of this cluster ─▶ right tag ─▶ not our own ─▶ not kept waiting
  *            ─▶ not a replay (heartbeat-peer.ts) ─▶ the core
@@ -46,11 +46,6 @@ export interface HeartbeatsOptions {
   readonly port: number;
   /** Silence after which a voter isn't heard any more, ms. A datagram that waited longer in a buffer is no news. */
   readonly silentAfterMs: number;
-  /**
-   * Of how many heartbeats one goes over the second family too, where both nodes have two; one with news always does. With
-   * 2, losing one family goes unnoticed as long as every second heartbeat is enough not to be silent.
-   */
-  readonly secondFamilyEvery: number;
   readonly log: Log;
   readonly onHeartbeat: (heartbeat: Heartbeat) => void;
   /** Datagrams dropped, by reason: for the metrics. */
@@ -124,7 +119,6 @@ class RunningHeartbeats implements Heartbeats {
   #clusterId: Uint8Array | undefined;
   #incarnation: Uint8Array = randomBytes(INCARNATION_LENGTH);
   #sequence = 0;
-  #lastBeat: Beat | undefined;
   #kernelDrops = 0;
   #to: readonly Voter[] = [];
   #targets: ReadonlyMap<Voter, readonly HeartbeatTarget[]> = new Map();
@@ -155,9 +149,6 @@ class RunningHeartbeats implements Heartbeats {
     if (key === undefined || clusterId === undefined) return;
     this.#aim(to);
     this.#count();
-    const isNews = this.#lastBeat === undefined || !isSameBeat(beat, this.#lastBeat);
-    const isForAll = isNews || this.#sequence % this.#options.secondFamilyEvery === 0;
-    this.#lastBeat = beat;
     for (const voter of to) {
       const peer = this.#peer(voter.name);
       const echo = peer.echo(this.#now(), this.#options.silentAfterMs);
@@ -174,8 +165,7 @@ class RunningHeartbeats implements Heartbeats {
         sender: this.#options.self,
       });
       const datagram = Buffer.concat([covered, tagOf(key, covered)]);
-      const targets = this.#targets.get(voter) ?? [];
-      for (const target of isForAll ? targets : targets.slice(0, 1)) this.#socket.send(datagram, target);
+      for (const target of this.#targets.get(voter) ?? []) this.#socket.send(datagram, target);
     }
   }
 
@@ -280,20 +270,6 @@ function versionFor(peer: HeartbeatPeer): number {
   const theirs = peer.versions;
   const common = theirs === undefined ? undefined : commonVersion(HEARTBEAT_VERSIONS, theirs);
   return common ?? HEARTBEAT_VERSIONS.lowest;
-}
-
-function isSameBeat(a: Beat, b: Beat): boolean {
-  return (
-    a.hears === b.hears &&
-    a.supports === b.supports &&
-    a.epoch === b.epoch &&
-    a.term === b.term &&
-    a.isHolding === b.isHolding &&
-    a.isApiWorking === b.isApiWorking &&
-    a.isEligible === b.isEligible &&
-    a.isDraining === b.isDraining &&
-    a.priority === b.priority
-  );
 }
 
 /** The first address of each family. */

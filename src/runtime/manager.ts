@@ -10,6 +10,7 @@ import { monotonic, type MonotonicMs } from '../base/time.ts';
 import type { AgentEvent } from '../agent/event.ts';
 import { startAgent, type AgentRules, type AgentState, type Move } from '../agent/state.ts';
 import type { Config } from '../config/config.ts';
+import type { Control } from '../observe/control.ts';
 import { openHttpServer, type HttpServer } from '../observe/http-server.ts';
 import { openHeartbeat, type Heartbeat } from '../observe/heartbeat.ts';
 import { logFunction, type OpenLog } from '../observe/log.ts';
@@ -20,6 +21,7 @@ import { missingCapabilities } from '../system/capabilities.ts';
 import { openKernel, type Kernel } from '../system/kernel.ts';
 import { loadNetfd } from '../system/native-addon.ts';
 import { watchClocks } from './clock-watch.ts';
+import { peerUser } from '../system/peer-credentials.ts';
 import { openCandidacy, type Candidacy } from './candidacy.ts';
 import { openKube, type Kube } from './kube-connection.ts';
 import { frameDrop } from './frame-drop.ts';
@@ -192,15 +194,46 @@ class Manager {
     this.#dispatch({ kind: 'kernel.dumped', snapshot: this.#kernel.dump() });
   }
 
+  #openHttp(metrics: Metrics, pulse: ReturnType<typeof openHeartbeat>): ReturnType<typeof openHttpServer> {
+    const { log, config } = this.#options;
+    return openHttpServer({
+      metricsAddress: config.observe.metricsAddress,
+      healthPort: config.observe.healthPort,
+      metrics: () => metrics.scrape(),
+      pulse: () => pulse.read(),
+      report: () => this.#report(),
+      onProblem: (error) => log.warn(error.message, { component: 'metrics', code: error.code, remedy: error.remedy }),
+      onRecovered: (where) => log.info('port opened at last', { component: 'metrics', where }),
+    });
+  }
+
   /** The status socket is a convenience: without it the VIP is held all the same. */
   async #openStatus(): Promise<void> {
     const { config, log } = this.#options;
     try {
-      this.#status = await openStatusServer({ socket: config.observe.statusSocket, report: () => this.#report() });
+      this.#status = await openStatusServer({
+        socket: config.observe.statusSocket,
+        report: () => this.#report(),
+        control: this.#control(),
+      });
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;
       log.warn(error.message, { component: 'status', code: error.code, remedy: error.remedy });
     }
+  }
+
+  /** Orders come from root, and from whoever runs this process. */
+  #control(): Control {
+    return {
+      mayOrder: (socket) => {
+        const user = peerUser(this.#netfd, socket);
+        return user !== undefined && (user === 0 || user === process.geteuid?.());
+      },
+      drain: (isDraining) => {
+        this.#options.log.info(isDraining ? 'drain ordered' : 'drain taken back', { component: 'status' });
+        this.#dispatch({ kind: 'drain', isDraining, source: 'operator' });
+      },
+    };
   }
 
   #hookSignals(): () => void {

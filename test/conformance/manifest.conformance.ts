@@ -103,12 +103,18 @@ describe('a real API server admits', () => {
 });
 
 describe('the role allows', () => {
-  async function isAllowed(verb: string, group: string, resource: string, namespace?: string): Promise<boolean> {
+  async function isAllowed(
+    verb: string,
+    group: string,
+    resource: string,
+    namespace?: string,
+    name?: string,
+  ): Promise<boolean> {
     const answer = await client.request('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
       body: {
         apiVersion: 'authorization.k8s.io/v1',
         kind: 'SubjectAccessReview',
-        spec: { user: ACCOUNT, resourceAttributes: { verb, group, resource, namespace } },
+        spec: { user: ACCOUNT, resourceAttributes: { verb, group, resource, namespace, name } },
       },
     });
     expect(answer.status).toBe(201);
@@ -123,6 +129,17 @@ describe('the role allows', () => {
     ...['get', 'list', 'watch'].map((verb) => [verb, '', 'nodes', undefined] as const),
   ])('%s %s/%s in %s', async (verb, group, resource, namespace) => {
     expect(await isAllowed(verb, group, resource, namespace)).toBe(true);
+  });
+
+  test('the one Secret, and the identity of the cluster', async () => {
+    for (const verb of ['get', 'list', 'watch']) {
+      expect(await isAllowed(verb, '', 'secrets', 'kube-system', 'holdfast-heartbeat')).toBe(true);
+      expect(await isAllowed(verb, '', 'secrets', 'kube-system', 'other')).toBe(false);
+    }
+    expect(await isAllowed('create', '', 'secrets', 'kube-system')).toBe(true);
+    expect(await isAllowed('update', '', 'secrets', 'kube-system', 'holdfast-heartbeat')).toBe(false);
+    expect(await isAllowed('get', '', 'namespaces', 'kube-system', 'kube-system')).toBe(true);
+    expect(await isAllowed('get', '', 'namespaces', 'default', 'default')).toBe(false);
   });
 
   test.each([

@@ -45,7 +45,6 @@ interface StationOptions {
   readonly cluster?: string;
   readonly isOnLink?: boolean;
   readonly silentAfterMs?: number;
-  readonly secondFamilyEvery?: number;
 }
 
 async function station(name: string, options: StationOptions = {}): Promise<Station> {
@@ -56,7 +55,6 @@ async function station(name: string, options: StationOptions = {}): Promise<Stat
     self: name,
     port,
     silentAfterMs: options.silentAfterMs ?? 300,
-    secondFamilyEvery: options.secondFamilyEvery ?? 1,
     log: { ...SILENT_LOG, warn: (_msg, fields) => void lines.push(fields ?? {}) },
     onHeartbeat: (heartbeat) => heard.push(heartbeat),
     onDrop: (reason) => drops.push(reason),
@@ -135,24 +133,6 @@ describe('two nodes', () => {
     expect([b.drops, b.lines]).toEqual([[], []]);
   });
 
-  it('spare the second family, but for one heartbeat of a few and for news', async () => {
-    const a = await station('n1', { secondFamilyEvery: 3 });
-    const ipv4 = await openMiddleman();
-    const ipv6 = await openMiddleman('::1', ipv4.port);
-    closers.push(
-      () => ipv4.close(),
-      () => ipv6.close(),
-    );
-    const to = [{ name: 'n2', addresses: ['127.0.0.1', '::1'], port: ipv4.port }];
-    for (let count = 1; count <= 7; count += 1) a.beats.send(to, BEAT);
-    a.beats.send(to, { ...BEAT, isHolding: true });
-    await until(() => ipv4.seen.length === 8 && ipv6.seen.length === 4, 'all of them');
-    const sequences = (seen: readonly Uint8Array[]): readonly number[] => seen.map((datagram) => datagram[35] ?? 0);
-    expect(sequences(ipv4.seen)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-    // The first is news, the third and sixth are due, the eighth is news.
-    expect(sequences(ipv6.seen)).toEqual([1, 3, 6, 8]);
-  });
-
   it('say nothing before key and cluster id are known', async () => {
     const a = await station('n1');
     const middleman = await openMiddleman();
@@ -162,7 +142,6 @@ describe('two nodes', () => {
       self: 'n3',
       port: await freeUdpPort(),
       silentAfterMs: 300,
-      secondFamilyEvery: 1,
       log: SILENT_LOG,
       onHeartbeat: () => undefined,
       onDrop: () => undefined,

@@ -1,0 +1,45 @@
+/** The embedded API server over TLS, and a client of it with a log that remembers. */
+
+import { EmbeddedApi } from '../../embedded-api/server.ts';
+import { openApiClient, type ApiClient } from '../../../src/kube/client.ts';
+import { fixedCredentials, identityOf, memoryLog, type MemoryLog } from './scripted-api.ts';
+
+export interface Embedded {
+  readonly api: EmbeddedApi;
+  readonly client: ApiClient;
+  readonly log: MemoryLog;
+  /** What is stored at a path, as the client sees it; undefined when it isn't there. */
+  read(path: string): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** POST to a collection, or PUT to an object's path (which ends in its name). */
+  write(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startEmbedded(): Promise<Embedded> {
+  const api = new EmbeddedApi({ tls: { names: ['kubernetes'], tokens: { one: 'admin' } } });
+  await api.start();
+  const log = memoryLog();
+  const client = openApiClient({
+    credentials: fixedCredentials(identityOf(api.url, { ca: api.authority?.certificatePem })),
+    endpoints: { isControlPlane: false, port: 1, vips: [] },
+    log: log.log,
+  });
+  return {
+    api,
+    client,
+    log,
+    read: async (path) => {
+      const result = await client.request({ method: 'GET', path, deadlineMs: 2000 });
+      return result.ok ? result.body : undefined;
+    },
+    write: async (method, path, body) => {
+      const contentType = method === 'PATCH' ? { contentType: 'application/merge-patch+json' } : {};
+      const result = await client.request({ method, path, body, deadlineMs: 2000, ...contentType });
+      if (!result.ok) throw new Error(`${method} ${path}: ${result.message}`);
+    },
+    close: async () => {
+      client.close();
+      await api.stop();
+    },
+  };
+}
