@@ -1,189 +1,284 @@
 /**
- * Measures how long a client is without its virtual IPs, failure by failure, and writes docs/benchmarks/failover.md: the
- * scenarios of test/lab/scenarios.ts, several times each, on three nodes with a real etcd and kube-apiserver (or the
- * embedded API), a UDP probe every 2 ms and a new TLS connection every 50 ms to each virtual IP.
+ * Measures how long a client is without its virtual IPs, failure by failure, contender by contender in one run: the
+ * scenarios of test/lab/scenarios.ts on three nodes with a real etcd and kube-apiserver each, a UDP probe every 2 ms and
+ * a new TLS connection every 50 ms to each virtual IP. Writes docs/benchmarks/failover.md and .json.
  *
- *     npm run bench:failover -- [--runs 5] [--api real|embedded] [--scenarios a,b] [--print]
+ *     npm run bench:failover -- [--runs 5] [--contenders holdfast,keepalived,kube-vip] [--scenarios a,b]
+ *                               [--minutes 60] [--print]
  *
- * --print shows the table and writes nothing.
+ * Holdfast is the built executable where it is newer than its sources, at its defaults. keepalived is the distribution's,
+ * installed if this is root; kube-vip is the executable that KUBE_VIP_BIN names. Who is missing is said, and left out.
+ * --print shows the table and writes nothing. No run begins after --minutes. Needs root.
  */
 
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { nowMs, sleep } from '../test/lab/clock.ts';
-import { Cluster, holdfastProgram, type ApiKind } from '../test/lab/cluster.ts';
-import { isStartedOver, namespacePrivilege, startOverInUserNamespace } from '../test/lab/namespace.ts';
+import { Cluster, holdfastProgram } from '../test/lab/cluster.ts';
+import { keepalivedOn, keepalivedVersion } from '../test/lab/contender-keepalived.ts';
+import { kubeVipOn, kubeVipVersion } from '../test/lab/contender-kube-vip.ts';
+import { managersOf, type Candidates } from '../test/lab/contender.ts';
+import { namespacePrivilege } from '../test/lab/namespace.ts';
+import { waitFor } from '../test/lab/process.ts';
+import { play, type ScenarioName } from '../test/lab/scenarios.ts';
 import {
-  hasOneHolder,
-  play,
-  SCENARIOS,
-  type Scenario,
-  type ScenarioName,
-  type ScenarioResult,
-} from '../test/lab/scenarios.ts';
-import { ETCD_VERSION, KUBERNETES_VERSION } from './assets.ts';
+  longestOf,
+  publish,
+  runOf,
+  SCENARIO_NAMES,
+  type Cell,
+  type ContenderName,
+  type Report,
+  type Run,
+} from './bench-report.ts';
 
-const ROOT = join(import.meta.dirname, '..');
+const EXIT_CANNOT_RUN = 3;
+/** Between two runs: addresses announced, voters registered, the machine quiet. */
+const PAUSE_MS = 1000;
+const FIRST_MS = 30_000;
+/** An overlap of the product's holders longer than this is told with what they logged. */
+const SHARED_ODD_MS = 50;
+/** What the product is given in the benchmark; more than its lifetime on an address at the defaults. */
+const OWN_PATIENCE = { takeOverMs: 25_000, letGoMs: 15_000 };
+/** keepalived doesn't know of the API: these rows would show what others show already, or the lab's load. */
+const WITHOUT_API: readonly ScenarioName[] = ['stop', 'crash', 'freeze', 'power', 'cut'];
 
-/** The same lab and prober with the peers, seconds: measured before, one to five runs each; versions in the header. */
-const PEERS: Partial<Record<ScenarioName, { readonly kubeVip: string; readonly keepalived: string }>> = {
-  stop: { kubeVip: '2.5', keepalived: '0.61' },
-  crash: { kubeVip: '0.006, **two holders for good**', keepalived: '0.013, **two holders for good**' },
-  freeze: { kubeVip: '0.006, **two holders for good**', keepalived: '0.008, **two holders for good**' },
-  power: { kubeVip: '8.5', keepalived: '3.07' },
-  cut: { kubeVip: '8.5', keepalived: '3.09, **two holders**' },
-  'api-stop': { kubeVip: '2.0–5.0', keepalived: 'by a script only' },
-  'api-outage': { kubeVip: 'until the API is back', keepalived: '0' },
-};
-
-interface Row {
-  readonly name: ScenarioName;
-  readonly results: readonly ScenarioResult[];
+interface Contender {
+  readonly name: ContenderName;
+  readonly title: string;
+  readonly scenarios: readonly ScenarioName[];
+  readonly candidates: Candidates;
+  /** Resolves when all of them take part, whatever that means to them. */
+  readonly ready: () => Promise<void>;
 }
 
-interface Start {
-  readonly heldMs: number;
-  readonly answeredMs: number;
+interface Options {
+  readonly runs: number;
+  readonly contenders: readonly string[];
+  readonly scenarios: readonly ScenarioName[];
+  readonly untilMs: number;
+  readonly isPrinted: boolean;
 }
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       runs: { type: 'string', default: '5' },
-      api: { type: 'string', default: 'real' },
+      contenders: { type: 'string', default: 'holdfast,keepalived,kube-vip' },
       scenarios: { type: 'string' },
+      minutes: { type: 'string', default: '60' },
       print: { type: 'boolean', default: false },
     },
   });
-  const api: ApiKind = values.api === 'embedded' ? 'embedded' : 'real';
-  const all = Object.keys(SCENARIOS) as ScenarioName[];
-  const possible = all.filter((name) => api === 'real' || (SCENARIOS[name] as Scenario).needsRealApi !== true);
-  const wanted = values.scenarios?.split(',');
-  const names = possible.filter((name) => wanted?.includes(name) ?? true);
-  const privilege = namespacePrivilege();
-  if (privilege.kind === 'none') {
-    console.error(`The benchmark can't run here: ${privilege.reason}.`);
-    return 3;
+  const wanted = values.scenarios?.split(',') ?? SCENARIO_NAMES;
+  const options: Options = {
+    runs: Number(values.runs),
+    contenders: values.contenders.split(','),
+    scenarios: SCENARIO_NAMES.filter((name) => wanted.includes(name)),
+    untilMs: nowMs() + Number(values.minutes) * 60_000,
+    isPrinted: values.print,
+  };
+  if (namespacePrivilege().kind !== 'root') {
+    console.error('The benchmark needs root: keepalived and kube-vip do.');
+    return EXIT_CANNOT_RUN;
   }
-  if (privilege.kind === 'user-namespace' && !isStartedOver()) return startOverInUserNamespace();
+  if (options.contenders.includes('keepalived')) installKeepalived();
 
-  const runs = Number(values.runs);
-  const cluster = await Cluster.create({ api, prefix: 'hf-bench' });
+  const beginMs = nowMs();
+  const cluster = await Cluster.create({ api: 'real', prefix: 'hf-bench' });
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
   try {
     cluster.capture.ask(cluster.vips);
-    const starts = await measureStarts(cluster, runs);
-    for (const node of cluster.lab.nodes) await cluster.startCandidate(node);
-    await cluster.settled();
-    await cluster.reachable();
-    const rows: Row[] = [];
-    for (const name of names) rows.push(await measure(cluster, name, runs));
-    const text = document({ api, runs, starts, rows });
-    if (values.print) {
-      console.log(text);
-    } else {
-      const folder = join(ROOT, 'docs', 'benchmarks');
-      mkdirSync(folder, { recursive: true });
-      writeFileSync(join(folder, 'failover.md'), text);
-    }
-    return rows.every((row) => row.results.every((result) => hasOneHolder(result.holdersAtEnd))) ? 0 : 1;
+    const { contenders, missing } = contendersIn(cluster, folder, options.contenders);
+    const cells: Cell[] = [];
+    for (const contender of contenders) cells.push(...(await new Bench(cluster, contender, options).measure()));
+    const report: Report = {
+      command: `npm run bench:failover -- ${process.argv.slice(2).join(' ')}`.trim(),
+      program: holdfastProgram().length === 1 ? 'the built executable' : 'its sources under Node',
+      runs: options.runs,
+      titles: Object.fromEntries(contenders.map(({ name, title }) => [name, title])),
+      missing,
+      minutes: (nowMs() - beginMs) / 60_000,
+      cells,
+    };
+    publish(report, options.isPrinted);
+    const own = cells.filter(({ contender }) => contender === 'holdfast').flatMap(({ runs }) => runs);
+    return own.every(({ isSoundAtEnd }) => isSoundAtEnd) ? 0 : 1;
   } finally {
     await cluster.close();
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** One candidate alone, the Lease free: from starting the process to the address, and to the client's first answer. */
-async function measureStarts(cluster: Cluster, runs: number): Promise<readonly Start[]> {
-  const [node] = cluster.lab.nodes;
-  if (node === undefined) throw new Error('a cluster without nodes');
-  const starts: Start[] = [];
-  for (let run = 0; run < runs; run += 1) {
-    const beginMs = nowMs();
-    const manager = cluster.startManager(node);
-    await cluster.settled();
-    const heldMs = nowMs() - beginMs;
-    const samples = await Promise.all(cluster.vips.map((vip) => cluster.prober.answered(vip, beginMs)));
-    starts.push({ heldMs, answeredMs: Math.max(...samples.map((sample) => sample.answeredMs ?? 0)) - beginMs });
-    console.error(`start ${run + 1}: held after ${Math.round(heldMs)} ms`);
-    await manager.stop();
-    await sleep(500);
+function installKeepalived(): void {
+  spawnSync(join(import.meta.dirname, 'system-packages'), ['keepalived'], { stdio: 'inherit' });
+}
+
+function contendersIn(
+  cluster: Cluster,
+  folder: string,
+  wanted: readonly string[],
+): { readonly contenders: readonly Contender[]; readonly missing: readonly string[] } {
+  const contenders: Contender[] = [];
+  const missing: string[] = [];
+  const settled = async (): Promise<void> => {
+    await cluster.settled({ deadlineMs: FIRST_MS });
+  };
+  if (wanted.includes('holdfast')) {
+    const candidates = managersOf(cluster, { isAtDefaults: true, patience: OWN_PATIENCE });
+    const ready = (): Promise<void> => everybodyHeard(cluster);
+    contenders.push({ name: 'holdfast', title: 'Holdfast', scenarios: SCENARIO_NAMES, candidates, ready });
   }
-  return starts;
-}
-
-async function measure(cluster: Cluster, name: ScenarioName, runs: number): Promise<Row> {
-  const results: ScenarioResult[] = [];
-  for (let run = 0; run < runs; run += 1) {
-    const result = await play(cluster, name);
-    results.push(result);
-    const longest = result.outages.map((outage) => Math.round(outage.longestMs));
-    console.error(`${name} ${run + 1}: ${result.from} → ${result.to}, ${longest.join(' and ')} ms`);
+  const keepalived = keepalivedVersion();
+  if (wanted.includes('keepalived') && keepalived === undefined) missing.push('keepalived (not installed)');
+  if (wanted.includes('keepalived') && keepalived !== undefined) {
+    for (const seconds of [1, 0.1] as const) {
+      const title = `keepalived ${keepalived}, ${seconds} s`;
+      const candidates = keepalivedOn(cluster, folder, seconds);
+      contenders.push({
+        name: `keepalived-${seconds}s`,
+        title,
+        scenarios: WITHOUT_API,
+        candidates,
+        ready: settled,
+      });
+    }
   }
-  return { name, results };
+  const executable = process.env['KUBE_VIP_BIN'] ?? '';
+  if (wanted.includes('kube-vip') && executable === '') missing.push('kube-vip (KUBE_VIP_BIN names no executable)');
+  if (wanted.includes('kube-vip') && executable !== '') {
+    const title = `kube-vip ${kubeVipVersion(executable)}, 5/3/1 s`;
+    const candidates = kubeVipOn(cluster, executable);
+    contenders.push({ name: 'kube-vip', title, scenarios: SCENARIO_NAMES, candidates, ready: settled });
+  }
+  return { contenders, missing };
 }
 
-function document(parts: {
-  readonly api: ApiKind;
-  readonly runs: number;
-  readonly starts: readonly Start[];
-  readonly rows: readonly Row[];
-}): string {
-  const { api, runs, starts, rows } = parts;
-  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim();
-  const program = holdfastProgram().length === 1 ? 'the built executable' : 'its sources under Node';
-  const where =
-    api === 'real'
-      ? `a real etcd ${ETCD_VERSION} and kube-apiserver ${KUBERNETES_VERSION} on each node`
-      : 'the embedded API behind the switch';
-  return `# Failover, measured
-
-Holdfast ${version} (${commit}, ${program}), three nodes in network namespaces, ${where}; Lease 5/3/1 s, address lifetime
-3 s; an IPv4 and an IPv6 address held together. ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), Linux ${release().split('-')[0] ?? ''}. ${runs} runs each.
-Made by \`npm run bench:failover -- --runs ${runs} --api ${api}\`.
-
-A client outside sends a UDP probe every 2 ms to each address${api === 'real' ? ' and makes a new, verified TLS connection every 50 ms' : ''}. Its outage is the time from the first probe
-lost to the first answer. Seconds: median (least–most).
-
-First start with the Lease free, one candidate: the addresses are held after **${spread(starts.map((start) => start.heldMs))}**, the
-client is answered after ${spread(starts.map((start) => start.answeredMs))} (from the start of the process).
-
-| event on the holder | IPv4 | IPv6 |${api === 'real' ? ' new TLS, IPv4 | new TLS, IPv6 |' : ''} two holders | kube-vip | keepalived 1 s |
-|---|---|---|${api === 'real' ? '---|---|' : ''}---|---|---|
-${rows.map((row) => tableRow(row, api)).join('\n')}
-
-"Two holders": the longest time two nodes of one segment had an address at once, by the kernels' own notifications; after
-every run one node, and only one, had both addresses${rows.every((row) => row.results.every((result) => hasOneHolder(result.holdersAtEnd))) ? '' : ' (NOT in all of these runs)'}. The columns of kube-vip (1.2.3+, main of August 2026, 5/3/1 s) and
-keepalived (2.2.7) are from the same kind of lab with the same prober, one to five runs; read ratios, not digits.
-`;
+/** One node holds, and hears all others: before that a loss is another one than the row says. */
+async function everybodyHeard(cluster: Cluster): Promise<void> {
+  const others = cluster.lab.nodes.length - 1;
+  await waitFor(
+    'every candidate heard by the holder',
+    async () => {
+      const holder = await cluster.settled({ deadlineMs: FIRST_MS });
+      const status = cluster.lab.spawn(holder, [...holdfastProgram(), 'status', '--json'], { name: 'status' });
+      await status.ended;
+      const text = status.lines.filter(({ stream }) => stream === 'stdout').map((line) => line.text);
+      if (text.length === 0) return false;
+      // src/observe/status-model.ts.
+      const report = JSON.parse(text.join('\n')) as {
+        readonly peers?: readonly { readonly isHeard: boolean; readonly isApiWorking: boolean }[];
+      };
+      return report.peers?.filter(({ isHeard, isApiWorking }) => isHeard && isApiWorking).length === others;
+    },
+    { deadlineMs: FIRST_MS, everyMs: 250 },
+  );
 }
 
-function tableRow({ name, results }: Row, api: ApiKind): string {
-  const of = (pick: (result: ScenarioResult) => number | undefined): string =>
-    spread(results.map((result) => pick(result) ?? 0));
-  const shared = Math.max(...results.map((result) => result.sharedMs));
-  const cells = [
-    SCENARIOS[name].title,
-    of((result) => result.outages[0]?.longestMs),
-    of((result) => result.outages[1]?.longestMs),
-    ...(api === 'real'
-      ? [of((result) => result.tlsOutages[0]?.longestMs), of((result) => result.tlsOutages[1]?.longestMs)]
-      : []),
-    shared === 0 ? 'never' : `${(shared / 1000).toFixed(3)} s`,
-    PEERS[name]?.kubeVip ?? '–',
-    PEERS[name]?.keepalived ?? '–',
-  ];
-  return `| ${cells.join(' | ')} |`;
+class Bench {
+  readonly #cluster: Cluster;
+  readonly #contender: Contender;
+  readonly #options: Options;
+
+  constructor(cluster: Cluster, contender: Contender, options: Options) {
+    this.#cluster = cluster;
+    this.#contender = contender;
+    this.#options = options;
+  }
+
+  async measure(): Promise<readonly Cell[]> {
+    const { name, scenarios } = this.#contender;
+    await this.#startAll();
+    const cells: Cell[] = [];
+    for (const scenario of this.#options.scenarios.filter((each) => scenarios.includes(each))) {
+      const runs: Run[] = [];
+      const failures: string[] = [];
+      for (let run = 0; run < this.#options.runs && nowMs() < this.#options.untilMs; run += 1) {
+        try {
+          const result = await this.#run(scenario);
+          runs.push(result);
+          console.error(`${name} ${scenario} ${run + 1}: ${describe(result)}`);
+        } catch (error) {
+          const [message = ''] = error instanceof Error ? error.message.split('\n') : [];
+          failures.push(message);
+          console.error(`${name} ${scenario} ${run + 1}: ${error instanceof Error ? error.message : ''}`);
+          await this.#restore();
+        }
+      }
+      cells.push({ contender: name, scenario, runs, failures });
+    }
+    await this.#stopAll();
+    return cells;
+  }
+
+  async #run(scenario: ScenarioName): Promise<Run> {
+    const { candidates, ready } = this.#contender;
+    const cluster = this.#cluster;
+    await ready();
+    await sleep(PAUSE_MS);
+    const result = await play(cluster, scenario, {}, candidates);
+    const run = runOf(cluster, result);
+    const isOdd = longestOf(run) > 1000 || run.sharedMs > SHARED_ODD_MS || !run.isSoundAtEnd;
+    if (this.#contender.name === 'holdfast' && isOdd) this.#explain(result.startMs);
+    if (!run.isSoundAtEnd) await this.#restore();
+    return run;
+  }
+
+  /** Who had what when, and what the managers said, on one line of time. */
+  #explain(startMs: number): void {
+    const { holders, vips, managers } = this.#cluster;
+    const changes = vips.flatMap((vip) => holders.since(vip, startMs));
+    const said = [...managers].flatMap(([node, manager]) =>
+      manager.lines.filter(({ atMs }) => atMs >= startMs).map(({ atMs, text }) => ({ atMs, text: `${node}: ${text}` })),
+    );
+    const had = changes.map(({ atMs, address, holders: names }) => ({ atMs, text: `${address}: ${names.join('+')}` }));
+    for (const { atMs, text } of [...had, ...said].toSorted((a, b) => a.atMs - b.atMs)) {
+      console.error(`  ${Math.round(atMs - startMs)} ms ${text}`);
+    }
+  }
+
+  async #startAll(): Promise<void> {
+    const { candidates } = this.#contender;
+    for (const node of this.#cluster.lab.nodes) await candidates.start(node);
+    await this.#cluster.settled({ deadlineMs: FIRST_MS });
+    await this.#cluster.reachable();
+  }
+
+  async #stopAll(): Promise<void> {
+    const { lab, vips } = this.#cluster;
+    await Promise.all(lab.nodes.map((node) => this.#contender.candidates.stop(node)));
+    for (const node of lab.nodes) {
+      const left = lab.addresses(node).filter(({ address }) => vips.includes(address));
+      for (const { address } of left) lab.deleteAddress(node, address);
+    }
+  }
+
+  /** After a run that left things as they shouldn't be: everything on, nobody's address anywhere, all started anew. */
+  async #restore(): Promise<void> {
+    const cluster = this.#cluster;
+    const real = cluster.realApi();
+    for (const node of cluster.lab.nodes) {
+      this.#contender.candidates.thaw(node);
+      if (cluster.lab.state(node) === 'off') await cluster.powerOn(node);
+      else if (cluster.lab.state(node) !== 'on') cluster.lab.heal(node);
+      const { etcd, apiServer } = real.processesOf(node.name);
+      etcd?.thaw();
+      if (apiServer?.isRunning !== true) real.startApiServer(node.name);
+    }
+    for (const { name } of cluster.lab.nodes) await real.waitReady(name);
+    await this.#stopAll();
+    await this.#startAll();
+  }
 }
 
-/** "median (least–most)" in seconds. */
-function spread(values: readonly number[]): string {
-  const sorted = values.toSorted((a, b) => a - b).map((ms) => (ms / 1000).toFixed(ms < 1000 ? 3 : 2));
-  const median = sorted[Math.floor(sorted.length / 2)] ?? '–';
-  return sorted.length < 2 ? median : `${median} (${sorted[0]}–${sorted.at(-1)})`;
+function describe(run: Run): string {
+  const ms = (values: readonly number[]): string => values.map((value) => Math.round(value)).join(' and ');
+  const after = run.holdersThen.map((list) => list.join('+') || 'nobody').join(', ');
+  return `${run.from} → ${after}; ${ms(run.outageMs)} ms, TLS ${ms(run.tlsOutageMs)} ms, shared ${Math.round(run.sharedMs)} ms, lost ${run.lost.join(' and ')}${run.isDarkUntilUndone ? ', until undone' : ''}${run.isSoundAtEnd ? '' : ', NOT one holder at the end'}${run.stallMs > 0 ? `, the prober stalled for ${Math.round(run.stallMs)} ms` : ''}`;
 }
 
 process.exitCode = await main();

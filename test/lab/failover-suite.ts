@@ -30,11 +30,14 @@ const BOUNDS: Readonly<Record<ScenarioName, Bound>> = {
   'crash-restart': { outageMs: 50, moves: 'never' },
   freeze: { outageMs: LEASE_MS + 1000, moves: 'always' },
   power: { outageMs: LEASE_MS + 1000, moves: 'always' },
+  'power-etcd': { outageMs: LEASE_MS + 1000, moves: 'always' },
   cut: { outageMs: LEASE_MS + 1000, moves: 'always' },
   unplug: { outageMs: LEASE_MS + 1000, moves: 'always' },
   'api-stop': { outageMs: LEASE_MS + 1000, moves: 'maybe' },
   // Without a view of its peers a holder has no tenure when nobody takes its renewals: dark until the API is back.
   'api-outage': { outageMs: 8000 + LEASE_MS + 1000, moves: 'maybe' },
+  'power-no-api': { outageMs: LEASE_MS + 1000, moves: 'always' },
+  'etcd-stall': { outageMs: 50, moves: 'never' },
   deleted: { outageMs: 200, moves: 'never' },
 };
 

@@ -6,6 +6,8 @@
 
 import { nowMs, sleep } from './clock.ts';
 import type { Cluster } from './cluster.ts';
+import { managersOf, type Candidates } from './contender.ts';
+import { etcdLeader, moveEtcdLeader } from './etcd-leader.ts';
 import type { LabNode } from './lab.ts';
 import type { OutageSummary } from './outage.ts';
 import { waitFor } from './process.ts';
@@ -24,6 +26,12 @@ export interface ScenarioResult {
   readonly heldAfterMs: number;
   /** The longest time two nodes of one segment had an address at once, by their kernels, ms. */
   readonly sharedMs: number;
+  /** Who holds each virtual IP when it is over, before anything is undone; nodes off the segment included. */
+  readonly holdersThen: readonly (readonly string[])[];
+  /** The client was answered again only after everything was undone. */
+  readonly isDarkUntilUndone: boolean;
+  /** From the event on, for the first virtual IP: since when, ms, so many nodes have had it. */
+  readonly holderCounts: readonly (readonly [number, number])[];
   /** Who holds each virtual IP at the end, when everything is undone. */
   readonly holdersAtEnd: readonly (readonly string[])[];
 }
@@ -32,7 +40,16 @@ export interface Scenario {
   readonly title: string;
   /** Needs a real API on the nodes. */
   readonly needsRealApi?: boolean;
-  readonly act: (cluster: Cluster, holder: LabNode) => Promise<Outcome>;
+  /** What has to be so before the event. */
+  readonly prepare?: (stage: Stage) => Promise<void>;
+  readonly act: (stage: Stage) => Promise<Outcome>;
+}
+
+/** Where a scenario is played: the node that holds the virtual IPs is the one that things happen to. */
+interface Stage {
+  readonly cluster: Cluster;
+  readonly holder: LabNode;
+  readonly candidates: Candidates;
 }
 
 interface Outcome {
@@ -46,56 +63,97 @@ const DEADLINE_MS = 30_000;
 /** How long the state is watched before and after anything is undone, to see that it lasts. */
 const CALM_MS = 700;
 
-/** Waits until one node other than `holder` has every virtual IP, and the client is answered. */
-async function takenOver(cluster: Cluster, holder: LabNode, apart: readonly string[] = []): Promise<void> {
-  await cluster.settled({ except: [holder.name], apart, deadlineMs: DEADLINE_MS });
+/** How long every API server is away, and etcd stands still. */
+const OUTAGE_MS = 8000;
+/** From the start of an API outage until a node is lost in it: the short Lease timings' renew deadline. */
+const OUTAGE_BEFORE_LOSS_MS = 3000;
+
+/**
+ * Waits until one node other than `holder` has every virtual IP, alone among those not `apart`. Candidates with patience
+ * may leave two of them, or none.
+ */
+async function takenOver({ cluster, holder, candidates }: Stage, apart: readonly string[] = []): Promise<void> {
+  const { patience } = candidates;
+  if (patience === undefined) {
+    await cluster.settled({ except: [holder.name], apart, deadlineMs: DEADLINE_MS });
+    return;
+  }
+  const isTaken = await inTime(
+    cluster.holders.until(
+      (lists) => lists.every((list) => list.some((name) => name !== holder.name && !apart.includes(name))),
+      patience.takeOverMs,
+    ),
+  );
+  if (!isTaken) return;
+  await inTime(cluster.settled({ except: [holder.name], apart, deadlineMs: patience.letGoMs }));
 }
 
-function restart(cluster: Cluster, node: LabNode): () => Promise<void> {
+/** Waits until one node holds: as long as it takes, or as long as the candidates are given. */
+async function heldAgain({ cluster, candidates }: Stage): Promise<void> {
+  const { patience } = candidates;
+  const waiting = cluster.settled({ deadlineMs: patience?.takeOverMs ?? DEADLINE_MS });
+  await (patience === undefined ? waiting : inTime(waiting));
+}
+
+/** Whether it came about. */
+async function inTime(waiting: Promise<unknown>): Promise<boolean> {
+  try {
+    await waiting;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function restart({ candidates, holder }: Stage): () => Promise<void> {
+  return () => candidates.start(holder);
+}
+
+function powerBack({ cluster, candidates, holder }: Stage): () => Promise<void> {
   return async () => {
-    await cluster.startCandidate(node);
+    await cluster.powerOn(holder);
+    await candidates.start(holder);
   };
 }
 
 export const SCENARIOS = {
   stop: {
     title: 'graceful stop (SIGTERM)',
-    act: async (cluster, holder) => {
-      cluster.manager(holder).kill('SIGTERM');
-      await takenOver(cluster, holder);
-      await cluster.manager(holder).ended;
-      return { undo: restart(cluster, holder) };
+    act: async (stage) => {
+      const stopping = stage.candidates.stop(stage.holder);
+      await takenOver(stage);
+      await stopping;
+      return { undo: restart(stage) };
     },
   },
   crash: {
     title: 'crash (SIGKILL), not restarted',
-    act: async (cluster, holder) => {
-      cluster.manager(holder).kill('SIGKILL');
-      await takenOver(cluster, holder);
-      return { undo: restart(cluster, holder) };
+    act: async (stage) => {
+      stage.candidates.kill(stage.holder);
+      await takenOver(stage);
+      return { undo: restart(stage) };
     },
   },
   'crash-restart': {
     title: 'crash (SIGKILL), restarted after 0.5 s',
-    act: async (cluster, holder) => {
-      cluster.manager(holder).kill('SIGKILL');
-      await cluster.manager(holder).ended;
+    act: async (stage) => {
+      stage.candidates.kill(stage.holder);
       await sleep(500);
-      await cluster.startCandidate(holder);
+      await stage.candidates.start(stage.holder);
       // Longer than the lifetime on the addresses: either somebody renews them, or they are gone by then.
       await sleep(4500);
-      await cluster.settled({ deadlineMs: DEADLINE_MS });
+      await heldAgain(stage);
       return { undo: () => Promise.resolve() };
     },
   },
   freeze: {
     title: 'freeze (SIGSTOP), thawed afterwards',
-    act: async (cluster, holder) => {
-      cluster.manager(holder).freeze();
-      await takenOver(cluster, holder);
+    act: async (stage) => {
+      stage.candidates.freeze(stage.holder);
+      await takenOver(stage);
       return {
         undo: async () => {
-          cluster.manager(holder).thaw();
+          stage.candidates.thaw(stage.holder);
           await sleep(2000);
         },
       };
@@ -103,60 +161,107 @@ export const SCENARIOS = {
   },
   power: {
     title: 'node loss (power)',
-    act: async (cluster, holder) => {
-      await cluster.powerOff(holder);
-      await takenOver(cluster, holder);
-      return {
-        undo: async () => {
-          await cluster.powerOn(holder);
-          await cluster.startCandidate(holder);
-        },
-      };
+    prepare: async ({ cluster, holder }) => {
+      if (cluster.api.kind !== 'real') return;
+      const other = cluster.lab.nodes.find((node) => node !== holder);
+      if ((await etcdLeader(cluster)) === holder && other !== undefined) await moveEtcdLeader(cluster, other);
+    },
+    act: async (stage) => {
+      await stage.cluster.powerOff(stage.holder);
+      await takenOver(stage);
+      return { undo: powerBack(stage) };
+    },
+  },
+  'power-etcd': {
+    title: 'node loss (power), with the etcd leader on it',
+    needsRealApi: true,
+    prepare: ({ cluster, holder }) => moveEtcdLeader(cluster, holder),
+    act: async (stage) => {
+      await stage.cluster.powerOff(stage.holder);
+      await takenOver(stage);
+      return { undo: powerBack(stage) };
     },
   },
   cut: {
     title: 'cable cut, the carrier stays',
-    act: (cluster, holder) => severed(cluster, holder, () => cluster.lab.cut(holder)),
+    act: (stage) => severed(stage, () => stage.cluster.lab.cut(stage.holder)),
   },
   unplug: {
     title: 'cable pulled, the carrier goes',
-    act: (cluster, holder) => severed(cluster, holder, () => cluster.lab.unplug(holder)),
+    act: (stage) => severed(stage, () => stage.cluster.lab.unplug(stage.holder)),
   },
   'api-stop': {
     title: "the holder's API server is killed",
     needsRealApi: true,
-    act: async (cluster, holder) => {
+    act: async (stage) => {
+      const { cluster, holder, candidates } = stage;
       const real = cluster.realApi();
       real.processesOf(holder.name).apiServer?.kill('SIGKILL');
-      await cluster.reachableByTls(DEADLINE_MS);
+      const reachable = cluster.reachableByTls(candidates.patience?.takeOverMs ?? DEADLINE_MS);
+      await (candidates.patience === undefined ? reachable : inTime(reachable));
       return {
         undo: async () => {
           real.startApiServer(holder.name);
           await real.waitReady(holder.name);
-          await cluster.settled({ deadlineMs: DEADLINE_MS });
+          await heldAgain(stage);
         },
       };
     },
   },
   'api-outage': {
     title: 'every API server is away for 8 s',
-    act: async (cluster) => {
+    act: async (stage) => {
+      await stage.cluster.stopApi();
+      await sleep(OUTAGE_MS);
+      await stage.cluster.startApi();
+      await heldAgain(stage);
+      return { undo: () => Promise.resolve() };
+    },
+  },
+  'power-no-api': {
+    title: 'node loss (power) while every API server is away',
+    needsRealApi: true,
+    act: async (stage) => {
+      const { cluster, holder } = stage;
       await cluster.stopApi();
-      await sleep(8000);
-      await cluster.startApi();
-      await cluster.settled({ deadlineMs: DEADLINE_MS });
+      await sleep(OUTAGE_BEFORE_LOSS_MS);
+      await cluster.powerOff(holder);
+      await takenOver(stage);
+      return {
+        undo: async () => {
+          const real = cluster.realApi();
+          for (const node of cluster.lab.nodes) if (node !== holder) real.startApiServer(node.name);
+          await powerBack(stage)();
+          await Promise.all(cluster.lab.nodes.map(({ name }) => real.waitReady(name)));
+          await heldAgain(stage);
+        },
+      };
+    },
+  },
+  'etcd-stall': {
+    title: 'etcd stalls for 8 s (every member SIGSTOPped)',
+    needsRealApi: true,
+    act: async (stage) => {
+      const { cluster } = stage;
+      const members = cluster.lab.nodes.map(({ name }) => cluster.realApi().processesOf(name).etcd);
+      for (const etcd of members) etcd?.freeze();
+      await sleep(OUTAGE_MS);
+      for (const etcd of members) etcd?.thaw();
+      await Promise.all(cluster.lab.nodes.map(({ name }) => cluster.realApi().waitReady(name)));
+      await heldAgain(stage);
       return { undo: () => Promise.resolve() };
     },
   },
   deleted: {
     title: 'somebody deletes the addresses',
-    act: async (cluster, holder) => {
+    act: async (stage) => {
+      const { cluster, holder } = stage;
       const startMs = nowMs();
       for (const vip of cluster.vips) cluster.lab.deleteAddress(holder, vip);
       const wasGone = (vip: string): boolean =>
         cluster.holders.since(vip, startMs).some(({ atMs, holders }) => atMs > startMs && holders.length === 0);
       await waitFor('the deletions', () => cluster.vips.every(wasGone));
-      await cluster.settled({ deadlineMs: DEADLINE_MS });
+      await heldAgain(stage);
       return { undo: () => Promise.resolve() };
     },
   },
@@ -164,11 +269,12 @@ export const SCENARIOS = {
 
 export type ScenarioName = keyof typeof SCENARIOS;
 
-async function severed(cluster: Cluster, holder: LabNode, sever: () => void): Promise<Outcome> {
+async function severed(stage: Stage, sever: () => void): Promise<Outcome> {
+  const { cluster, holder } = stage;
   sever();
-  await takenOver(cluster, holder, [holder.name]);
+  await takenOver(stage, [holder.name]);
   // The one that is alone has to let go by itself, while nobody can tell it to.
-  await takenOver(cluster, holder);
+  await takenOver(stage);
   return {
     apart: [holder.name],
     undo: () => {
@@ -190,38 +296,63 @@ export async function play(
   cluster: Cluster,
   name: ScenarioName,
   observer: ScenarioObserver = {},
+  candidates: Candidates = managersOf(cluster),
 ): Promise<ScenarioResult> {
   const holder = await cluster.settled();
+  const stage = { cluster, holder, candidates };
+  const scenario: Scenario = SCENARIOS[name];
+  await scenario.prepare?.(stage);
   const startMs = nowMs();
   observer.onAct?.(holder);
-  const { apart = [], undo } = await (SCENARIOS[name] as Scenario).act(cluster, holder);
-  await cluster.reachable();
-  const [to = ''] = cluster.holders.now(cluster.vips[0] ?? '');
-  const heldAt = cluster.vips.map((vip) => cluster.holders.since(vip, startMs).at(-1)?.atMs ?? startMs);
-  await sleep(CALM_MS);
-  const outages = await Promise.all(cluster.vips.map((vip) => cluster.prober.summary(vip, startMs)));
-  const tlsOutages = await cluster.tlsSummaries(startMs);
-  const result = {
-    scenario: name,
-    from: holder.name,
-    to,
-    startMs,
-    outages,
-    tlsOutages,
-    heldAfterMs: Math.max(...heldAt) - startMs,
-    sharedMs: Math.max(...cluster.vips.map((vip) => cluster.holders.longestOverlapMs(vip, startMs, apart))),
-  };
-  observer.onResult?.(result);
+  const { apart = [], undo } = await scenario.act(stage);
+  const reachable = cluster.reachable(nowMs(), candidates.patience?.letGoMs);
+  const isBack = await (candidates.patience === undefined ? reachable.then(() => true) : inTime(reachable));
+  const then = await standing(stage, name, startMs, apart);
+  const before = { ...then, isDarkUntilUndone: !isBack };
+  observer.onResult?.(before);
   observer.onUndo?.(holder);
   const undoneMs = nowMs();
   await undo();
+  if (!isBack) await cluster.reachable(nowMs(), DEADLINE_MS);
   await sleep(CALM_MS);
   const shared = Math.max(...cluster.vips.map((vip) => cluster.holders.longestOverlapMs(vip, undoneMs)));
   return {
-    ...result,
-    sharedMs: Math.max(result.sharedMs, shared),
+    ...before,
+    ...(isBack ? {} : await clientsView(cluster, startMs)),
+    sharedMs: Math.max(before.sharedMs, shared),
     holdersAtEnd: cluster.vips.map((vip) => cluster.holders.now(vip)),
   };
+}
+
+/** How things are once they have stayed so for a moment. */
+async function standing(
+  { cluster, holder }: Stage,
+  scenario: string,
+  startMs: number,
+  apart: readonly string[],
+): Promise<Omit<ScenarioResult, 'holdersAtEnd' | 'isDarkUntilUndone'>> {
+  const [first = ''] = cluster.vips;
+  const names = cluster.holders.now(first);
+  const heldAt = cluster.vips.map((vip) => cluster.holders.since(vip, startMs).at(-1)?.atMs ?? startMs);
+  await sleep(CALM_MS);
+  return {
+    scenario,
+    from: holder.name,
+    to: names.find((name) => name !== holder.name) ?? names[0] ?? '',
+    startMs,
+    ...(await clientsView(cluster, startMs)),
+    heldAfterMs: Math.max(...heldAt) - startMs,
+    sharedMs: Math.max(...cluster.vips.map((vip) => cluster.holders.longestOverlapMs(vip, startMs, apart))),
+    holdersThen: cluster.vips.map((vip) => cluster.holders.now(vip)),
+    holderCounts: cluster.holders
+      .since(first, startMs)
+      .map(({ atMs, holders }) => [Math.round(atMs - startMs), holders.length]),
+  };
+}
+
+async function clientsView(cluster: Cluster, fromMs: number): Promise<Pick<ScenarioResult, 'outages' | 'tlsOutages'>> {
+  const outages = await Promise.all(cluster.vips.map((vip) => cluster.prober.summary(vip, fromMs)));
+  return { outages, tlsOutages: await cluster.tlsSummaries(fromMs) };
 }
 
 /** Whether one node, and only one, has every virtual IP. */
