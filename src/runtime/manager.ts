@@ -194,19 +194,6 @@ class Manager {
     this.#dispatch({ kind: 'kernel.dumped', snapshot: this.#kernel.dump() });
   }
 
-  #openHttp(metrics: Metrics, pulse: ReturnType<typeof openHeartbeat>): ReturnType<typeof openHttpServer> {
-    const { log, config } = this.#options;
-    return openHttpServer({
-      metricsAddress: config.observe.metricsAddress,
-      healthPort: config.observe.healthPort,
-      metrics: () => metrics.scrape(),
-      pulse: () => pulse.read(),
-      report: () => this.#report(),
-      onProblem: (error) => log.warn(error.message, { component: 'metrics', code: error.code, remedy: error.remedy }),
-      onRecovered: (where) => log.info('port opened at last', { component: 'metrics', where }),
-    });
-  }
-
   /** The status socket is a convenience: without it the VIP is held all the same. */
   async #openStatus(): Promise<void> {
     const { config, log } = this.#options;
