@@ -19,6 +19,7 @@ import {
   isMissedByMajority,
   isMissing,
   isOverdue,
+  majorityLostAt,
   replacedBy,
   succession,
   viewDeadline,
@@ -131,6 +132,7 @@ export function assess(rules: AgentRules, state: AgentState, now: MonotonicMs): 
   return {
     voterCount: voters.length,
     hearsMajority: hearsMajority(own, view, now),
+    majorityLostAt: majorityLostAt(own, view, now),
     isHeldElsewhere: isHeldElsewhere(own, view, now),
     isHolderMissed: isMissedByMajority(own, view, holder, now),
     isNext: nextInLine(rules, state, now)[0] === rules.node,

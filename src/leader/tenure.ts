@@ -16,6 +16,8 @@ export interface Assessment {
   /** Voters in the set that names us; 0 = no voter set, or no heartbeats: then only the Lease counts. */
   readonly voterCount: number;
   readonly hearsMajority: boolean;
+  /** Since when it doesn't, by the heartbeats themselves; undefined: not known, since now. */
+  readonly majorityLostAt?: MonotonicMs | undefined;
   /** Another voter is heard that says it answers for the addresses, whatever the Lease says. */
   readonly isHeldElsewhere: boolean;
   /** A majority of the voters misses the Lease's holder. */
@@ -102,7 +104,9 @@ export function tenureBasis(
 }
 
 function hasMajorityTenure(rules: TenureRules, facts: TenureFacts, assessment: Assessment, now: MonotonicMs): boolean {
-  const isDeaf = facts.majorityLostAt !== undefined && now >= after(facts.majorityLostAt, ISOLATION_PATIENCE_MS);
+  // By the heartbeats, not by when we noticed: who stood still finds that his majority is long gone.
+  const lostAt = assessment.majorityLostAt ?? facts.majorityLostAt;
+  const isDeaf = lostAt !== undefined && now >= after(lostAt, ISOLATION_PATIENCE_MS);
   if (assessment.voterCount === 0 || isDeaf) return false;
   if (assessment.isApiElsewhere && now >= skewEnd(rules, facts)) return false;
   return facts.provisionalSince !== undefined || isApiAway(facts);

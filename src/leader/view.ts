@@ -12,6 +12,8 @@ import { NEVER, after, earliest, monotonic, type MonotonicMs } from '../base/tim
 /** The bitmap of a heartbeat has this many bits; more candidates than that take part without a vote. */
 export const VOTERS_MAX = 9;
 
+const NEVER_HEARD = monotonic(Number.NEGATIVE_INFINITY);
+
 /** A heartbeat that comes half an interval late is a reason to look at the wire. */
 const OVERDUE_INTERVALS = 1.5;
 
@@ -140,6 +142,19 @@ export function hearsMajority(rules: ViewRules, view: ViewState, now: MonotonicM
   if (!voters.some((voter) => voter.name === rules.self)) return false;
   const heard = voters.filter((voter) => isHeard(rules, view, voter.name, now)).length;
   return heard >= majorityOf(voters.length);
+}
+
+/**
+ * Since when no majority has been heard: when the last heartbeat that made one up stopped counting, which may be long before
+ * this process looks (it stood still). undefined while one is heard, or without a voter set that names us.
+ */
+export function majorityLostAt(rules: ViewRules, view: ViewState, now: MonotonicMs): MonotonicMs | undefined {
+  const voters = view.set?.voters ?? [];
+  if (!voters.some((voter) => voter.name === rules.self) || hearsMajority(rules, view, now)) return undefined;
+  const others = voters.filter((voter) => voter.name !== rules.self);
+  const ends = others.map((voter) => after(view.peers.get(voter.name)?.heardAt ?? NEVER_HEARD, silentAfterMs(rules)));
+  const last = ends.sort((a, b) => b - a)[majorityOf(voters.length) - 2];
+  return Math.max(view.setAt, last ?? view.setAt) as MonotonicMs;
 }
 
 /** Heartbeats of the other voters that are heard now and speak of the present voter set. */

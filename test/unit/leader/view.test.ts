@@ -9,6 +9,7 @@ import {
   hearsMajority,
   isMissedByMajority,
   isOverdue,
+  majorityLostAt,
   majorityOf,
   replacedBy,
   startView,
@@ -167,5 +168,28 @@ describe('being replaced', () => {
     expect(replacedBy(RULES, view, 3, monotonic(10))).toBe('b');
     expect(replacedBy(RULES, view, 4, monotonic(10))).toBeUndefined();
     expect(replacedBy(RULES, heard(viewOf('abc'), 0, beat('b', { term: 9 })), 3, monotonic(10))).toBeUndefined();
+  });
+});
+
+describe('since when no majority has been heard', () => {
+  const set = { epoch: 1, voters: ['a', 'b', 'c'].map((name) => ({ name, addresses: [], port: 1 })) };
+  const heard = (sender: string, at: number, view: ViewState): ViewState =>
+    hearHeartbeat(RULES, view, beat(sender), monotonic(at)).view;
+
+  it('is when the last heartbeat that made one up stopped counting, not when it is noticed', () => {
+    const view = heard('c', 1200, heard('b', 1000, changeVoters(startView(), set, monotonic(0))));
+    expect(majorityLostAt(RULES, view, monotonic(1400))).toBeUndefined();
+    expect(majorityLostAt(RULES, view, monotonic(9000))).toBe(1500);
+  });
+
+  it('moves back with time that our clock did not count', () => {
+    const view = heard('b', 1000, changeVoters(startView(), set, monotonic(0)));
+    expect(majorityLostAt(RULES, ageView(view, 800), monotonic(1010))).toBe(500);
+  });
+
+  it('is not before the voter set was taken in, and unknown to who has no vote', () => {
+    const view = changeVoters(startView(), set, monotonic(700));
+    expect(majorityLostAt(RULES, view, monotonic(800))).toBe(700);
+    expect(majorityLostAt({ ...RULES, self: 'z' }, view, monotonic(800))).toBeUndefined();
   });
 });
