@@ -25,7 +25,7 @@
  *                   `leaseDuration` + 2.5 s; counted from the last word of a holder who can't act.
  *   swift           With heartbeats, while a majority of three or more voters is well and hears each other, such an address is
  *                   held within SWIFT_MS, whether the API works or is away for everybody.
- *   isolated        Who hears no majority of three or more voters and gets no answer from the API stops in half a second.
+ *   isolated        Who hears no majority of three or more voters and gets no answer from the API stops within ISOLATED_MS.
  *   restored        An address that somebody deletes is back within half a second.
  *   live            A loop does not spin, a node does not chatter.
  */
@@ -38,7 +38,7 @@ import type { Ip } from '../../src/base/ip.ts';
 import type { MonotonicMs } from '../../src/base/time.ts';
 import type { LeaseRecord } from '../../src/leader/lease-record.ts';
 import { hasConsent } from '../../src/leader/lease-write.ts';
-import { OUTAGE_SKEW_MS } from '../../src/leader/tenure.ts';
+import { ISOLATION_PATIENCE_MS, OUTAGE_SKEW_MS } from '../../src/leader/tenure.ts';
 import { majorityOf } from '../../src/leader/view.ts';
 import { readVoters } from '../../src/leader/voters.ts';
 import type { SimApi, Write } from './api.ts';
@@ -80,8 +80,11 @@ interface Overlap {
 
 /** Silence, what others say of it, the wire, the API's patience, and loops that are busy with something else. */
 export const SWIFT_MS = 3000;
-/** ISOLATION_PATIENCE_MS of leader/tenure.ts, a call that is under way, and a loop that is busy with something else. */
-export const ISOLATED_MS = 800;
+const STRANGER_GONE_MS = 5000;
+/** A call that is under way, and a loop that is busy with something else, come on top. */
+export const ISOLATED_MS = ISOLATION_PATIENCE_MS + 300;
+/** A majority that is no longer heard counts for this long, and what a turn is late. */
+const GRACE_MS = ISOLATION_PATIENCE_MS + 50;
 /** A heartbeat that is sent at once, or with the next beat, and two loops that are busy with something else. */
 export const CONNECTED_MS = 550;
 /** What the others hear may be told in heartbeats that are as old as silence takes, and acted on as much later. */
@@ -201,14 +204,14 @@ export class Watchman {
   }
 
   /** Whether a majority of the voters that the node knows was heard by it lately, itself counted. */
-  #hearsMajority(node: SimNode): boolean {
+  #hearsMajority(node: SimNode, graceMs: number): boolean {
     const view = node.process?.state.peers.view;
     const voters = view?.set?.voters ?? [];
     // Who has only just been named has not had the time to be heard.
-    if (view?.set !== undefined && node.mono() - view.setAt < this.#silenceMs()) return true;
+    if (view?.set !== undefined && node.mono() - view.setAt < this.#silenceMs() + graceMs) return true;
     if (!this.#options.rules.heartbeat.isEnabled || !voters.some((voter) => voter.name === node.name)) return false;
     const heard = voters.filter(
-      (voter) => voter.name === node.name || this.#silentMs(node.name, voter.name) <= this.#silenceMs(),
+      (voter) => voter.name === node.name || this.#silentMs(node.name, voter.name) <= this.#silenceMs() + graceMs,
     );
     return heard.length >= majorityOf(voters.length);
   }
@@ -308,7 +311,7 @@ export class Watchman {
       for (const held of node.kernel.find(ip)) {
         if (held.addedBy !== process.incarnation) continue;
         const ageMs = schedule.now - (this.#sentAt.get(node.id) ?? Number.NEGATIVE_INFINITY);
-        if (ageMs > rules.election.renewDeadlineMs + DRIFT_MS + JUMP_MIN_MS && !this.#hearsMajority(node)) {
+        if (ageMs > rules.election.renewDeadlineMs + DRIFT_MS + JUMP_MIN_MS && !this.#hearsMajority(node, GRACE_MS)) {
           this.#fail(
             'tenure',
             `${node.name} holds ${ip.text} ${Math.round(ageMs)} ms after its last good write was sent`,
@@ -338,7 +341,7 @@ export class Watchman {
     if (isAnswer) this.#answeredAt.set(node.id, now);
     const voters = process?.state.peers.view.set?.voters ?? [];
     const isAlone =
-      voters.length >= 3 && voters.some((voter) => voter.name === node.name) && !this.#hearsMajority(node);
+      voters.length >= 3 && voters.some((voter) => voter.name === node.name) && !this.#hearsMajority(node, 0);
     if (!isAlone) this.#aloneSince.delete(node.id);
     else if (!this.#aloneSince.has(node.id)) this.#aloneSince.set(node.id, now);
     const since = Math.max(this.#aloneSince.get(node.id) ?? now, this.#answeredAt.get(node.id) ?? 0);
@@ -387,7 +390,7 @@ export class Watchman {
     const end = schedule.now + effect.validSeconds * 1000 + LATENESS_MAX_MS;
     const limit = (this.#sentAt.get(node.id) ?? Number.NEGATIVE_INFINITY) + rules.election.leaseDurationMs + DRIFT_MS;
     // A process that was stopped between deciding and doing is late by as much: excused, and bounded by its next turn.
-    const isByMajority = this.#hearsMajority(node) && effect.validSeconds <= rules.vip.lifetimeSeconds;
+    const isByMajority = this.#hearsMajority(node, GRACE_MS) && effect.validSeconds <= rules.vip.lifetimeSeconds;
     if (end > limit && !isByMajority && schedule.now > this.#excusedUntil) {
       this.#fail('lifetime', `${node.name} puts ${ip.text} up to ${Math.round(end - limit)} ms beyond its Lease`);
     }
@@ -489,8 +492,13 @@ export class Watchman {
   }
 
   #checkSwift(ip: Ip, isDue: boolean, isHeld: boolean): void {
-    const { now } = this.#options.schedule;
-    if (!isDue || isHeld || this.#unitedSince === undefined) this.#swiftSince.set(ip.text, now);
+    const { schedule, strangers } = this.#options;
+    const { now } = schedule;
+    // A stranger who has gone is asked for once a second, until three times nobody answers.
+    if (strangers.size > 0) this.#swiftSince.set(ip.text, now + STRANGER_GONE_MS);
+    if (!isDue || isHeld || this.#unitedSince === undefined) {
+      this.#swiftSince.set(ip.text, Math.max(now, this.#swiftSince.get(ip.text) ?? 0));
+    }
     const unheldMs = now - Math.max(this.#swiftSince.get(ip.text) ?? now, this.#unitedSince ?? now);
     if (unheldMs > SWIFT_MS) {
       this.#fail('swift', `a united majority leaves ${ip.text} unheld for ${Math.round(unheldMs)} ms`);
@@ -511,6 +519,9 @@ export class Watchman {
         (api.isHealthyFor(node.id) || api.isAwayForAll()),
     );
     if (united.length < majorityOf(set.voters.length)) return false;
+    // Who is drained while the API is away can't name a successor, and nobody misses it.
+    const holder = nodes.find((node) => node.name === api.lease?.holder);
+    if (holder !== undefined && holder.isActing && !holder.isWell) return false;
     return united.every((a) => united.every((b) => a === b || lan.isConnected(a, b)));
   }
 
