@@ -64,6 +64,9 @@ export interface VipState {
   readonly rival: Rival | undefined;
   /** The claim began with a suspicion: who still answers is the lost holder's kernel, which answers at once or not at all. */
   readonly isSuspected: boolean;
+  /** While suspecting: when an answer was last heard, and the longest time between two, ms. */
+  readonly answeredAt: MonotonicMs | undefined;
+  readonly longestGapMs: number;
 }
 
 /** What the owner of the decision says, anew at each step. */
@@ -130,6 +133,10 @@ const RIVAL_PROBE_SLOW_MS = 1000;
  */
 const SUSPECT_PROBE_MS = 10;
 const SUSPECT_PROBE_SLOW_MS = 100;
+/** Somebody suspected who never answered is silent after this; one who did, after so many of his longest gaps, at most. */
+const UNANSWERED_MS = 100;
+const SILENCE_GAPS = 3;
+const SILENCE_MAX_MS = 500;
 const RETRY_MS = 1000;
 /** No whole second of lifetime is left until the Lease is renewed, which is soon; not in step with it. */
 const LIFETIME_WAIT_MS = 50;
@@ -150,6 +157,8 @@ export function startVip(prefix: Prefix, now: MonotonicMs): VipState {
     validUntil: NEVER,
     rival: undefined,
     isSuspected: false,
+    answeredAt: undefined,
+    longestGapMs: 0,
   };
 }
 
@@ -157,15 +166,32 @@ export function vipAddress(state: VipState): Ip {
   return state.prefix.ip;
 }
 
-/** Whether the last probes, enough of them, went unanswered. */
+/**
+ * Whether the last probes, enough of them, went unanswered for long enough. What is enough is learnt from the answers there
+ * were: a machine whose cores are busy answers late, and three missing answers in 30 ms are nothing there.
+ */
 export function isWireSilent(rules: VipRules, state: VipState, now: MonotonicMs): boolean {
+  const isAsking = state.phase === 'probing' || state.phase === 'conflict';
   const answerable = state.probesSent - (now < state.nextAt ? 1 : 0);
-  return state.phase === 'probing' && answerable >= rules.probeCount;
+  if (!isAsking || answerable < rules.probeCount) return false;
+  if (!state.isSuspected) return true;
+  const silentMs = now - (state.answeredAt ?? state.since);
+  if (state.answeredAt === undefined) return silentMs >= UNANSWERED_MS;
+  return silentMs >= Math.min(SILENCE_MAX_MS, SILENCE_GAPS * state.longestGapMs);
 }
 
 /** Whether nothing of the address is left on this node that we know of. */
 export function isIdle(state: VipState): boolean {
   return !state.isPresent && (state.phase === 'idle' || state.phase === 'probing' || state.phase === 'conflict');
+}
+
+/**
+ * Whether this node has announced the address in its last claim and nobody else was heard to use it of late: only then may
+ * its word spare the next holder the question.
+ */
+export function hasHeldAlone(state: VipState, now: MonotonicMs): boolean {
+  const isDisputed = state.rival !== undefined && now < after(state.rival.lastHeardAt, DEFEND_INTERVAL_MS);
+  return state.burstSent > 0 && !isDisputed;
 }
 
 export function vipDeadline(state: VipState): MonotonicMs {
@@ -196,7 +222,9 @@ function hear(rules: VipRules, state: VipState, wish: VipWish, event: VipEvent, 
     case 'present':
       return hearKernel(state, wish, event.isPresent, now);
     case 'rival':
-      return wish.isYielding ? { state, outputs: [] } : hearRival(rules, state, wish, event.mac, now);
+      return wish.isYielding && state.phase === 'holding'
+        ? { state, outputs: [] }
+        : hearRival(rules, state, wish, event.mac, now);
     case 'failed':
       return { state: state.phase === 'claiming' ? { ...state, nextAt: after(now, RETRY_MS) } : state, outputs: [] };
     case 'clock-jumped':
@@ -235,7 +263,7 @@ function hearKernel(before: VipState, wish: VipWish, isPresent: boolean, now: Mo
  * since. It is claimed like any other, by asking the wire first.
  */
 function lapse(state: VipState, now: MonotonicMs): VipStep {
-  return { state: enter(state, 'probing', now, { probesSent: 0, rival: undefined }), outputs: [{ kind: 'lapsed' }] };
+  return { state: enter(state, 'probing', now, { ...UNASKED, isSuspected: false }), outputs: [{ kind: 'lapsed' }] };
 }
 
 function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, now: MonotonicMs): VipStep {
@@ -243,7 +271,8 @@ function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, n
   // Two strangers who take turns are one conflict: patience is not begun anew with each.
   const firstHeardAt = (before.phase === 'conflict' ? before.rival : known)?.firstHeardAt ?? now;
   const rival: Rival = { mac, firstHeardAt, lastHeardAt: now, isReported: known?.isReported ?? false };
-  const state = { ...before, rival };
+  const gapMs = now - (before.answeredAt ?? before.since);
+  const state = { ...before, rival, answeredAt: now, longestGapMs: Math.max(before.longestGapMs, gapMs) };
   if (state.phase === 'probing' && wish.verdict === 'suspect') {
     return { state: { ...state, probesSent: 0 }, outputs: [] };
   }
@@ -277,14 +306,17 @@ function turn(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs)
   if (wish.verdict === 'suspect') return suspect(state, now);
   if (state.phase !== 'idle' && state.phase !== 'withdrawing') return { state, outputs: [] };
   const isSure = wish.hasConsent || state.isPresent || rules.probeCount === 0;
-  const fresh = { probesSent: 0, burstSent: 0, rival: undefined, lastDefendedAt: undefined, isSuspected: false };
+  const fresh = { ...UNASKED, burstSent: 0, lastDefendedAt: undefined, isSuspected: false };
   return { state: enter(state, isSure ? 'claiming' : 'probing', now, fresh), outputs: [] };
 }
+
+/** Nothing asked, nothing heard: how each round of questions begins. */
+const UNASKED = { probesSent: 0, rival: undefined, answeredAt: undefined, longestGapMs: 0 } as const;
 
 function suspect(state: VipState, now: MonotonicMs): VipStep {
   if (state.phase === 'probing') return { state, outputs: [] };
   if (!isIdle(state)) return withdraw(state, now);
-  return { state: enter(state, 'probing', now, { probesSent: 0, rival: undefined, isSuspected: true }), outputs: [] };
+  return { state: enter(state, 'probing', now, { ...UNASKED, isSuspected: true }), outputs: [] };
 }
 
 function withdraw(state: VipState, now: MonotonicMs): VipStep {
@@ -343,7 +375,8 @@ function askOnSuspicion(state: VipState, now: MonotonicMs): VipStep {
 }
 
 function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
-  if (state.probesSent >= rules.probeCount) {
+  const isSilent = state.isSuspected ? isWireSilent(rules, state, now) : state.probesSent >= rules.probeCount;
+  if (isSilent) {
     const claiming = enter(state, 'claiming', now, { rival: undefined });
     const claimed = claim(rules, claiming, wish, now);
     return { state: claimed.state, outputs: [{ kind: 'silent', afterMs: now - state.since }, ...claimed.outputs] };

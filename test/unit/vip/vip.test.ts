@@ -258,6 +258,16 @@ describe('a conflict while holding', () => {
     expect(script.times('add').filter((at) => at > 2000 && at < 3120)).toEqual([]);
   });
 
+  it('is nobody’s business any more while a successor takes over, but keeps a claim waiting all the same', () => {
+    const holder = new VipScript().hold();
+    holder.wish = { ...holder.wish, isYielding: true };
+    expect(holder.rival(1000)).toEqual([]);
+    const claimant = new VipScript();
+    claimant.wishAt(0, { verdict: 'hold', isYielding: true });
+    for (let at = 10; at <= 2000; at += 40) claimant.rival(at);
+    expect(claimant.times('add')).toEqual([]);
+  });
+
   it('is a first conflict again, with policy "yield", ten seconds later', () => {
     const script = new VipScript({ conflictPolicy: 'yield' }).hold();
     script.rival(1000);

@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { monotonic } from '../../../src/base/time.ts';
+import { isWireSilent, startVip, stepVip, type VipEvent, type VipState, type VipWish } from '../../../src/vip/vip.ts';
+import { ip, mac } from '../base/values.ts';
+import { RULES } from './script.ts';
+
+const SUSPECT: VipWish = { verdict: 'suspect', hasConsent: false, lifetimeLimit: monotonic(0), isYielding: false };
+const RIVAL: VipEvent = { kind: 'rival', mac: mac('02:00:00:00:00:02') };
+
+/** Suspects from 0 to `until`, the holder answering at these moments; then the first moment at which the wire is silent. */
+function silentAt(answers: readonly number[], until = 2000): number | undefined {
+  let state: VipState = startVip({ ip: ip('10.0.0.50'), length: 32 }, monotonic(0));
+  for (let at = 0; at <= until; at += 1) {
+    const events: readonly VipEvent[] = answers.includes(at) ? [RIVAL] : [{ kind: 'tick' }];
+    for (const event of events) state = stepVip(RULES, state, SUSPECT, event, monotonic(at)).state;
+    if (at > Math.max(0, ...answers) && isWireSilent(RULES, state, monotonic(at))) return at;
+  }
+  return undefined;
+}
+
+describe('the silence of a holder that is suspected', () => {
+  it('takes a tenth of a second when it never answered', () => {
+    expect(silentAt([])).toBe(100);
+  });
+
+  it('takes three of its gaps when it answered every 10 ms: a kernel whose lifetime ended', () => {
+    const answers = Array.from({ length: 20 }, (_, index) => 2 + index * 10);
+    const last = answers.at(-1) ?? 0;
+    expect(silentAt(answers)).toBeGreaterThanOrEqual(last + 30);
+    expect(silentAt(answers)).toBeLessThanOrEqual(last + 40);
+  });
+
+  it('takes longer where answers come late: a machine whose cores are busy', () => {
+    const answers = [5, 65, 120, 190];
+    expect(silentAt(answers)).toBeGreaterThanOrEqual(190 + 3 * 70);
+  });
+
+  it('takes half a second at most', () => {
+    expect(silentAt([5, 405])).toBeLessThanOrEqual(405 + 500 + 10);
+  });
+});
