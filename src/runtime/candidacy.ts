@@ -28,7 +28,7 @@ import { openHeartbeats, type Heartbeats } from './heartbeats.ts';
 export interface CandidacyOptions {
   readonly config: Config;
   readonly netfd: Netfd;
-  readonly kernel: Kernel;
+  readonly kernel: Pick<Kernel, 'dump'>;
   readonly client: ApiClient;
   readonly log: Log;
   /** Called from start() on. */

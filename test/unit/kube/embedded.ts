@@ -12,6 +12,8 @@ export interface Embedded {
   read(path: string): Promise<Readonly<Record<string, unknown>> | undefined>;
   /** POST to a collection, or PUT to an object's path (which ends in its name). */
   write(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<void>;
+  /** Endpoints that requests went to, in order. */
+  tried(): readonly string[];
   close(): Promise<void>;
 }
 
@@ -19,7 +21,9 @@ export async function startEmbedded(): Promise<Embedded> {
   const api = new EmbeddedApi({ tls: { names: ['kubernetes'], tokens: { one: 'admin' } } });
   await api.start();
   const log = memoryLog();
+  const tried: string[] = [];
   const client = openApiClient({
+    onExchange: (report) => tried.push(report.endpoint),
     credentials: fixedCredentials(identityOf(api.url, { ca: api.authority?.certificatePem })),
     endpoints: { isControlPlane: false, port: 1, vips: [] },
     log: log.log,
@@ -37,6 +41,7 @@ export async function startEmbedded(): Promise<Embedded> {
       const result = await client.request({ method, path, body, deadlineMs: 2000, ...contentType });
       if (!result.ok) throw new Error(`${method} ${path}: ${result.message}`);
     },
+    tried: () => tried,
     close: async () => {
       client.close();
       await api.stop();
