@@ -14,7 +14,7 @@ import { assert } from '../base/assert.ts';
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import type { ElectionEvent, ElectionOutput } from '../leader/election-state.ts';
 import { electionDeadline, stepElection } from '../leader/election.ts';
-import { isIdle, vipDeadline } from '../vip/vip.ts';
+import { hasHeldAlone, isIdle, vipDeadline } from '../vip/vip.ts';
 import { stepAddresses } from './addresses.ts';
 import { captureEffects } from './capture.ts';
 import {
@@ -183,7 +183,11 @@ function depart(rules: AgentRules, turn: Elected, now: MonotonicMs): Elected {
   if (reason === undefined) return turn;
   const hasFailed = turn.outputs.some((output) => output.kind === 'handed-over' && !output.isWritten);
   const to = hasFailed ? undefined : successor(rules, turn.state, now);
-  if (to !== undefined) return applyElection(rules, turn, { kind: 'hand-over', to }, now);
+  if (to !== undefined) {
+    // What we don't hold, or not alone, nobody may take over without asking the wire.
+    const isOurs = [...turn.state.vips.values()].every((vip) => vip.phase === 'holding' && hasHeldAlone(vip, now));
+    return isOurs ? applyElection(rules, turn, { kind: 'hand-over', to }, now) : resign(rules, turn, now);
+  }
   return reason === 'shutdown' || reason === 'drain' ? resign(rules, turn, now) : turn;
 }
 
@@ -197,8 +201,10 @@ function confirmWithdrawal(rules: AgentRules, turn: Elected, now: MonotonicMs): 
   const { election, resigningSince } = turn.state;
   if (election.phase !== 'leading' || !election.isResigning) return turn;
   const isPatienceOver = resigningSince !== undefined && now >= after(resigningSince, WITHDRAW_PATIENCE_MS);
-  const isConfirmed = [...turn.state.vips.values()].every(isIdle);
-  return isConfirmed || isPatienceOver ? applyElection(rules, turn, { kind: 'withdrawn', isConfirmed }, now) : turn;
+  const vips = [...turn.state.vips.values()];
+  const isGone = vips.every(isIdle);
+  const isConfirmed = isGone && vips.every((vip) => hasHeldAlone(vip, now));
+  return isGone || isPatienceOver ? applyElection(rules, turn, { kind: 'withdrawn', isConfirmed }, now) : turn;
 }
 
 function finishStop(state: AgentState, now: MonotonicMs): AgentStep {

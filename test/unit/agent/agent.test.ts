@@ -176,6 +176,34 @@ describe('shutdown', () => {
     expect(JSON.stringify(script.call())).not.toContain(WITHDRAWN_ANNOTATION);
   });
 
+  it('says nothing of consent where a stranger answers, held against him or not', () => {
+    const disputed = new NodeScript().hold();
+    disputed.at(500, { kind: 'frame.received', ifindex: ETH0, frame: STRANGER_FRAME });
+    disputed.at(600, { kind: 'shutdown' });
+    expect(disputed.call()).toMatchObject({ lease: { holder: '' } });
+    expect(JSON.stringify(disputed.call())).not.toContain(WITHDRAWN_ANNOTATION);
+
+    const refused = new NodeScript();
+    refused.start();
+    refused.observe(0, undefined);
+    refused.until(20);
+    refused.accept(25);
+    refused.at(30, { kind: 'frame.received', ifindex: ETH0, frame: STRANGER_FRAME });
+    refused.at(60, { kind: 'shutdown' });
+    expect(refused.call()).toMatchObject({ lease: { holder: '' } });
+    expect(JSON.stringify(refused.call())).not.toContain(WITHDRAWN_ANNOTATION);
+  });
+
+  it('says nothing of consent where it had only begun to ask the wire', () => {
+    const script = new NodeScript();
+    script.start();
+    script.observe(0, undefined);
+    script.until(20);
+    script.accept(25);
+    script.at(60, { kind: 'shutdown' });
+    expect(JSON.stringify(script.call())).not.toContain(WITHDRAWN_ANNOTATION);
+  });
+
   it('ends in any case, the API or the kernel silent', () => {
     const script = new NodeScript().hold();
     script.isKernelObeying = false;
