@@ -113,6 +113,9 @@ export class Watchman {
   readonly #unheldSince = new Map<string, number>();
   /** Since when a node has been well, the API with it. */
   readonly #wellSince = new Map<SimNode, number>();
+  /** Since when the API has been away for everybody, and a node well, whatever the API. */
+  #awaySince: number | undefined;
+  readonly #soundSince = new Map<SimNode, number>();
   /** Since when a majority of well voters has been able to act on its own, and nobody has held an address. */
   #unitedSince: number | undefined;
   readonly #swiftSince = new Map<string, number>();
@@ -354,7 +357,7 @@ export class Watchman {
       return;
     }
     // An answer that came before the majority was lost says nothing; one after it allows to go on by the Lease.
-    if ((this.#answeredAt.get(node.id) ?? 0) + 5 * DRIFT_MS >= (this.#aloneSince.get(node.id) ?? now)) return;
+    if ((this.#answeredAt.get(node.id) ?? 0) + 15 * DRIFT_MS >= (this.#aloneSince.get(node.id) ?? now)) return;
     for (const ip of vips) {
       if (node.kernel.find(ip).some((held) => held.addedBy === process.incarnation)) {
         this.#fail(
@@ -456,7 +459,10 @@ export class Watchman {
   #sample(): void {
     const { schedule, vips, nodes, api, rules } = this.#options;
     this.look();
+    this.#awaySince = api.isAwayForAll() ? (this.#awaySince ?? schedule.now) : undefined;
     for (const node of nodes) {
+      if (!node.isWell) this.#soundSince.delete(node);
+      else if (!this.#soundSince.has(node)) this.#soundSince.set(node, schedule.now);
       const isWell = node.isWell && api.isHealthyFor(node.id);
       if (!isWell) this.#wellSince.delete(node);
       else if (!this.#wellSince.has(node)) this.#wellSince.set(node, schedule.now);
@@ -519,9 +525,19 @@ export class Watchman {
         (api.isHealthyFor(node.id) || api.isAwayForAll()),
     );
     if (united.length < majorityOf(set.voters.length)) return false;
-    // Who is drained while the API is away can't name a successor, and nobody misses it.
+    // A holder that can't serve or can't write, and lives, has the Lease until it expires. One that let go while the API
+    // was away for everybody is missed by nobody and can't write a successor.
     const holder = nodes.find((node) => node.name === api.lease?.holder);
-    if (holder !== undefined && holder.isActing && !holder.isWell) return false;
+    const awaySince = this.#awaySince;
+    const isLettingGo =
+      holder !== undefined &&
+      holder.isActing &&
+      !(awaySince === undefined ? this.#wellSince.has(holder) : holder.isWell);
+    if (isLettingGo) return false;
+    if (awaySince !== undefined && holder !== undefined && holder.isActing) {
+      const soundSince = this.#soundSince.get(holder);
+      if (soundSince === undefined || soundSince > awaySince) return false;
+    }
     return united.every((a) => united.every((b) => a === b || lan.isConnected(a, b)));
   }
 
