@@ -208,7 +208,10 @@ function readMeasurements(): Measurements {
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Measurements) : { parts: {}, runs: [] };
 }
 
-/** A run takes the place of an earlier one of the same kind; they stay in the order of the plans. */
+/**
+ * A run takes the place of an earlier one of the same kind, which keeps the faults that were not repeated; they stay in the
+ * order of the plans.
+ */
 function withRun(before: Measurements, run: Run, parts: Measurements['parts']): Measurements {
   const place = (each: Run): number =>
     ALL_PLANS.findIndex(
@@ -216,7 +219,11 @@ function withRun(before: Measurements, run: Run, parts: Measurements['parts']): 
         product === each.product && bootstrap === each.manifest && leaseText(lease) === each.lease,
     );
   const others = before.runs.filter((each) => place(each) !== place(run) || place(run) < 0);
-  return { parts, runs: [...others, run].toSorted((a, b) => place(a) - place(b)) };
+  const kept = before.runs
+    .filter((each) => !others.includes(each))
+    .flatMap(({ faults }) => faults.filter(({ fault }) => !run.faults.some((result) => result.fault === fault)));
+  const faults = FAULT_NAMES.flatMap((name) => [...kept, ...run.faults].filter(({ fault }) => fault === name));
+  return { parts, runs: [...others, { ...run, faults }].toSorted((a, b) => place(a) - place(b)) };
 }
 
 function leaseText({ duration, renewDeadline, retryPeriod }: LeaseTimes): string {

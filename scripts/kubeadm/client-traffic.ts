@@ -20,6 +20,8 @@ export interface Darkness {
   readonly startsMs: number | undefined;
   readonly failed: number;
   readonly requests: number;
+  /** How requests failed in that time → how many. */
+  readonly errors: Readonly<Record<string, number>>;
 }
 
 type Kind = 'read' | 'write';
@@ -29,6 +31,7 @@ const DECIDED_AFTER_MS = 2300;
 
 export class ClientTraffic {
   readonly #samples: Readonly<Record<Kind, Sample[]>> = { read: [], write: [] };
+  readonly #errors: { readonly kind: Kind; readonly sentMs: number; readonly text: string }[] = [];
   readonly #program: LabProcess;
 
   constructor(lab: Lab, vip: string, files?: ClientFiles) {
@@ -61,6 +64,7 @@ export class ClientTraffic {
       startsMs: longest === undefined ? undefined : Math.round(longest.startMs - fromMs),
       failed: begun.reduce((sum, { lost }) => sum + lost, 0),
       requests: samples.filter(({ sentMs }) => sentMs >= fromMs && sentMs <= untilMs).length,
+      errors: this.#countErrors(kind, fromMs, untilMs),
     };
   }
 
@@ -68,9 +72,19 @@ export class ClientTraffic {
     await this.#program.stop();
   }
 
+  #countErrors(kind: Kind, fromMs: number, untilMs: number): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    for (const error of this.#errors) {
+      if (error.kind !== kind || error.sentMs < fromMs || error.sentMs > untilMs) continue;
+      counts[error.text] = (counts[error.text] ?? 0) + 1;
+    }
+    return counts;
+  }
+
   #take(text: string): void {
     // What client.ts prints.
-    const line = JSON.parse(text) as { kind: Kind; sent: number; answered?: number };
+    const line = JSON.parse(text) as { kind: Kind; sent: number; answered?: number; error?: string };
+    if (line.error !== undefined) this.#errors.push({ kind: line.kind, sentMs: line.sent, text: line.error });
     this.#samples[line.kind].push({ sentMs: line.sent, answeredMs: line.answered, by: undefined });
   }
 }

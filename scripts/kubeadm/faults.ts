@@ -90,6 +90,8 @@ export interface FaultResult {
   readonly writes: Darkness;
   /** From healing to everything well again, s; undefined: never. */
   readonly settledAfterS: number | undefined;
+  /** Why it could not be healed. */
+  readonly problem?: string;
   readonly ownersAfter: readonly string[];
   readonly restarts: number;
 }
@@ -127,13 +129,17 @@ export async function inflict(cluster: ControlPlane, fault: FaultName, lease: Le
     writes: await darknessOf(traffic, 'write', startMs, endMs),
   };
   await traffic.stop();
-  await heal?.(cluster, machine);
-  const settledAfterS = await cluster.settled();
+  const problem = await heal?.(cluster, machine).then(
+    () => undefined,
+    (error: unknown) => String(error).split('\n').at(-1),
+  );
+  const settledAfterS = problem === undefined ? await cluster.settled() : undefined;
   return {
     fault,
     owner,
     ...during,
     settledAfterS,
+    ...(problem === undefined ? {} : { problem }),
     ownersAfter: cluster.holderNames(),
     restarts: (await cluster.restarts()) - restartsBefore,
   };

@@ -32,7 +32,11 @@ export function isGood(run: Run): boolean {
   if (bootstrap.twoOwnersS > TWO_OWNERS_MAX_S || bootstrap.mistakenNodes.length > 0) return false;
   return run.faults.every(
     (result) =>
-      result.ownersDuring.length === 1 && result.ownersAfter.length === 1 && result.twoOwnersS <= TWO_OWNERS_MAX_S,
+      result.problem === undefined &&
+      result.settledAfterS !== undefined &&
+      result.ownersDuring.length === 1 &&
+      result.ownersAfter.length === 1 &&
+      result.twoOwnersS <= TWO_OWNERS_MAX_S,
   );
 }
 
@@ -65,10 +69,22 @@ export function reportText({ parts, runs }: Measurements): string {
     '',
     ...bootstrapTable(runs),
     ...leases.flatMap((lease) => ['', `## Faults on the owner, Lease ${lease}`, '', ...faultTable(runs, lease)]),
-    ...runs.flatMap(({ product, manifest, lease, problem }) =>
-      problem === undefined ? [] : ['', `${product}, ${manifest}, ${lease} ended early: ${problem}`],
-    ),
+    ...problemsOf(runs),
   ].join('\n')}\n`;
+}
+
+function problemsOf(runs: readonly Run[]): readonly string[] {
+  const lines = runs.flatMap(({ product, manifest, lease, problem, faults }) => {
+    const where = `- ${product}, ${manifest}, ${lease}`;
+    const early = problem === undefined ? [] : [`${where}: ended early: ${problem}`];
+    return [
+      ...early,
+      ...faults.flatMap((result) =>
+        result.problem === undefined ? [] : [`${where}: after ${FAULTS[result.fault].title}: ${result.problem}`],
+      ),
+    ];
+  });
+  return lines.length === 0 ? [] : ['', '## What went wrong', '', ...lines];
 }
 
 function bootstrapTable(runs: readonly Run[]): readonly string[] {
