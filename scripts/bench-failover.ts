@@ -23,9 +23,9 @@ import { keepalivedOn, keepalivedVersion } from '../test/lab/contender-keepalive
 import { kubeVipOn, kubeVipVersion } from '../test/lab/contender-kube-vip.ts';
 import { managersOf, type Candidates } from '../test/lab/contender.ts';
 import { namespacePrivilege } from '../test/lab/namespace.ts';
-import { waitFor } from '../test/lab/process.ts';
 import { play, type ScenarioName } from '../test/lab/scenarios.ts';
 import {
+  everybodyHeard,
   longestOf,
   publish,
   runOf,
@@ -156,27 +156,6 @@ function contendersIn(
     contenders.push({ name: 'kube-vip', title, scenarios: SCENARIO_NAMES, candidates, ready: settled });
   }
   return { contenders, missing };
-}
-
-/** One node holds, and hears all others: before that a loss is another one than the row says. */
-async function everybodyHeard(cluster: Cluster): Promise<void> {
-  const others = cluster.lab.nodes.length - 1;
-  await waitFor(
-    'every candidate heard by the holder',
-    async () => {
-      const holder = await cluster.settled({ deadlineMs: FIRST_MS });
-      const status = cluster.lab.spawn(holder, [...holdfastProgram(), 'status', '--json'], { name: 'status' });
-      await status.ended;
-      const text = status.lines.filter(({ stream }) => stream === 'stdout').map((line) => line.text);
-      if (text.length === 0) return false;
-      // src/observe/status-model.ts.
-      const report = JSON.parse(text.join('\n')) as {
-        readonly peers?: readonly { readonly isHeard: boolean; readonly isApiWorking: boolean }[];
-      };
-      return report.peers?.filter(({ isHeard, isApiWorking }) => isHeard && isApiWorking).length === others;
-    },
-    { deadlineMs: FIRST_MS, everyMs: 250 },
-  );
 }
 
 class Bench {
