@@ -4,16 +4,18 @@
  * a new TLS connection every 50 ms to each virtual IP. Writes docs/benchmarks/failover.md and .json.
  *
  *     npm run bench:failover -- [--runs 5] [--contenders holdfast,keepalived,kube-vip] [--scenarios a,b]
- *                               [--minutes 60] [--print]
+ *                               [--minutes 60] [--note TEXT] [--print]
+ *     npm run bench:failover -- --render
  *
  * Holdfast is the built executable where it is newer than its sources, at its defaults. keepalived is the distribution's,
  * installed if this is root; kube-vip is the executable that KUBE_VIP_BIN names. Who is missing is said, and left out.
- * --print shows the table and writes nothing. No run begins after --minutes. Needs root.
+ * --print shows the page and writes nothing, --render writes the page anew from the JSON. No run begins after --minutes.
+ * Needs root.
  */
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -25,14 +27,16 @@ import { managersOf, type Candidates } from '../test/lab/contender.ts';
 import { namespacePrivilege } from '../test/lab/namespace.ts';
 import { play, type ScenarioName } from '../test/lab/scenarios.ts';
 import {
+  about,
   everybodyHeard,
   longestOf,
   publish,
+  readPublished,
   runOf,
   SCENARIO_NAMES,
   type Cell,
   type ContenderName,
-  type Report,
+  type Published,
   type Run,
 } from './bench-report.ts';
 
@@ -71,9 +75,15 @@ async function main(): Promise<number> {
       contenders: { type: 'string', default: 'holdfast,keepalived,kube-vip' },
       scenarios: { type: 'string' },
       minutes: { type: 'string', default: '60' },
+      note: { type: 'string', default: '' },
       print: { type: 'boolean', default: false },
+      render: { type: 'boolean', default: false },
     },
   });
+  if (values.render) {
+    publish(readPublished(), values.print);
+    return 0;
+  }
   const wanted = values.scenarios?.split(',') ?? SCENARIO_NAMES;
   const options: Options = {
     runs: Number(values.runs),
@@ -89,6 +99,7 @@ async function main(): Promise<number> {
   if (options.contenders.includes('keepalived')) installKeepalived();
 
   const beginMs = nowMs();
+  const before = { ...about(), load: loadavg()[0] ?? 0 };
   const cluster = await Cluster.create({ api: 'real', prefix: 'hf-bench' });
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
   try {
@@ -96,13 +107,19 @@ async function main(): Promise<number> {
     const { contenders, missing } = contendersIn(cluster, folder, options.contenders);
     const cells: Cell[] = [];
     for (const contender of contenders) cells.push(...(await new Bench(cluster, contender, options).measure()));
-    const report: Report = {
+    const minutes = (nowMs() - beginMs) / 60_000;
+    console.error(`took ${minutes.toFixed(1)} minutes`);
+    const report: Published = {
+      versions: before.versions,
+      machine: before.machine,
       command: `npm run bench:failover -- ${process.argv.slice(2).join(' ')}`.trim(),
       program: holdfastProgram().length === 1 ? 'the built executable' : 'its sources under Node',
       runs: options.runs,
       titles: Object.fromEntries(contenders.map(({ name, title }) => [name, title])),
       missing,
-      minutes: (nowMs() - beginMs) / 60_000,
+      minutes,
+      load: [before.load, loadavg()[0] ?? 0],
+      note: values.note,
       cells,
     };
     publish(report, options.isPrinted);

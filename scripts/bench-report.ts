@@ -72,7 +72,17 @@ export interface Report {
   readonly titles: Readonly<Partial<Record<ContenderName, string>>>;
   readonly missing: readonly string[];
   readonly minutes: number;
+  /** The machine's load average (one minute) before the lab was set up and at the end. */
+  readonly load: readonly number[];
+  /** What a reader should know of this very run. */
+  readonly note: string;
   readonly cells: readonly Cell[];
+}
+
+/** What was measured, on what. */
+export interface Published extends Report {
+  readonly versions: Readonly<Record<string, string>>;
+  readonly machine: string;
 }
 
 export function runOf(cluster: Cluster, result: ScenarioResult): Run {
@@ -109,9 +119,8 @@ export function longestOf(run: Run): number {
   return Math.max(0, ...run.outageMs);
 }
 
-export function publish(report: Report, isPrinted: boolean): void {
+export function publish(report: Published, isPrinted: boolean): void {
   const text = document(report);
-  console.error(`took ${report.minutes.toFixed(1)} minutes`);
   if (isPrinted) {
     console.log(text);
     return;
@@ -119,7 +128,13 @@ export function publish(report: Report, isPrinted: boolean): void {
   const folder = join(ROOT, 'docs', 'benchmarks');
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'failover.md'), text);
-  writeFileSync(join(folder, 'failover.json'), `${JSON.stringify({ ...about(), ...report }, undefined, 1)}\n`);
+  writeFileSync(join(folder, 'failover.json'), `${JSON.stringify(report)}\n`);
+}
+
+/** The last published results. */
+export function readPublished(): Published {
+  // What publish wrote.
+  return JSON.parse(readFileSync(join(ROOT, 'docs', 'benchmarks', 'failover.json'), 'utf8')) as Published;
 }
 
 export function about(): { readonly versions: Readonly<Record<string, string>>; readonly machine: string } {
@@ -153,8 +168,8 @@ export async function everybodyHeard(cluster: Cluster): Promise<void> {
   );
 }
 
-function document(report: Report): string {
-  const { versions, machine } = about();
+function document(report: Published): string {
+  const { versions, machine } = report;
   const names = contendersOf(report);
   const rows = SCENARIO_NAMES.filter((name) => report.cells.some(({ scenario }) => scenario === name));
   const missing = report.missing.length === 0 ? '' : ` Not run: ${report.missing.join('; ')}.`;
@@ -163,7 +178,9 @@ function document(report: Report): string {
 Holdfast ${versions['holdfast']}, ${report.program}, **at its defaults** (Lease 15/10/2 s, heartbeats every 100 ms, address
 lifetime by default), beside its peers in one run: three nodes in network namespaces, a real etcd ${versions['etcd']} and
 kube-apiserver ${versions['kubernetes']} on each, an IPv4 and an IPv6 address held together. ${machine}. ${report.runs} runs of each
-cell, one contender after the other, ${report.minutes.toFixed(0)} minutes in all.${missing} Made by
+cell, one contender after the other, ${report.minutes.toFixed(0)} minutes in all; load average ${report.load
+    .map((load) => load.toFixed(0))
+    .join(' before, ')} at the end.${missing} ${report.note}${report.note === '' ? '' : ' '}Made by
 
     ${report.command}
 
