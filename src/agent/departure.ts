@@ -8,7 +8,7 @@ import { after, NEVER, type MonotonicMs } from '../base/time.ts';
 import { isApiAway } from '../leader/tenure.ts';
 import { isHeard } from '../leader/view.ts';
 import type { AgentEvent } from './event.ts';
-import { isDraining, nextInLine, viewRules, withPeers } from './peers.ts';
+import { nextInLine, viewRules, withPeers } from './peers.ts';
 import type { AgentRules, AgentState, MoveCause } from './state.ts';
 
 /** How long the successor may take from the Lease's naming it to its first heartbeat as holder. */
@@ -19,7 +19,9 @@ const PREEMPT_AFTER_MS = 10_000;
 /** Why the addresses should be somewhere else, though this node could still serve them. */
 export function unwillingness(rules: AgentRules, state: AgentState, now: MonotonicMs): MoveCause | undefined {
   if (state.lifecycle !== 'running') return 'shutdown';
-  if (isDraining(state)) return 'drain';
+  if (state.peers.isDrainedByOperator) return 'drain';
+  // A cordoned node is the best there is when every node is cordoned, or when it is the only one.
+  if (state.peers.isDrainedByNode && hasUndrainedPeer(rules, state, now)) return 'drain';
   if (state.apiHealth.isHealthy === false && hasHealthierPeer(rules, state, now)) return 'api-unhealthy';
   if (state.preferredSince !== undefined && now >= after(state.preferredSince, PREEMPT_AFTER_MS)) return 'preempted';
   return undefined;
@@ -29,7 +31,14 @@ export function unwillingness(rules: AgentRules, state: AgentState, now: Monoton
 export function successor(rules: AgentRules, state: AgentState, now: MonotonicMs): string | undefined {
   const name = nextInLine(rules, state, now).find((one) => one !== rules.node);
   const beat = name === undefined ? undefined : state.peers.view.peers.get(name)?.heartbeat;
-  return beat?.isApiWorking === true && !isApiAway(state.election) ? name : undefined;
+  return beat?.isApiWorking === true && !beat.isDraining && !isApiAway(state.election) ? name : undefined;
+}
+
+function hasUndrainedPeer(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {
+  return nextInLine(rules, state, now).some((name) => {
+    const beat = state.peers.view.peers.get(name)?.heartbeat;
+    return beat !== undefined && !beat.isDraining;
+  });
 }
 
 function hasHealthierPeer(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {

@@ -105,7 +105,9 @@ export function votersToWrite(
   const { election, peers } = state;
   const isDue =
     election.phase === 'leading' && election.provisionalSince === undefined && election.pending === undefined;
-  if (!rules.heartbeat.isEnabled || !isDue || now < election.nextAttemptAt) return {};
+  // Who is not registered could not register: perhaps the others can't either, and a set of one would be a lie.
+  const isRegistered = peers.registered !== '';
+  if (!rules.heartbeat.isEnabled || !isRegistered || !isDue || now < election.nextAttemptAt) return {};
   const self = selfAsMember(rules, state);
   if (self === undefined) return {};
   const wanted = wantedVoters({
@@ -146,7 +148,7 @@ export function assess(rules: AgentRules, state: AgentState, now: MonotonicMs): 
 /** The order of succession as this node sees it, itself included where it could serve. */
 export function nextInLine(rules: AgentRules, state: AgentState, now: MonotonicMs): readonly string[] {
   const self = {
-    isEligible: isEligible(rules, state),
+    isEligible: isEligible(rules, state) && !state.peers.isDrainedByOperator,
     isDraining: isDraining(state),
     isApiWorking: isApiWorking(rules, state, now),
     priority: rules.heartbeat.priority,
@@ -251,8 +253,14 @@ export function heartbeatEffects(
   const beat = ownBeat(rules, state, now);
   const isNews = peers.lastBeat === undefined || isDifferent(beat, peers.lastBeat);
   const isDue = now >= peers.nextBeatAt || (isNews && now >= after(peers.lastBeatAt, BEAT_SPACING_MS));
-  if (!isDue) return { state, effects: [] };
-  const sent = { lastBeat: beat, lastBeatAt: now, nextBeatAt: after(now, rules.heartbeat.intervalMs) };
+  if (!isDue)
+    return { state: isNews === peers.isNewsWaiting ? state : withPeers(state, { isNewsWaiting: isNews }), effects: [] };
+  const sent = {
+    isNewsWaiting: false,
+    lastBeat: beat,
+    lastBeatAt: now,
+    nextBeatAt: after(now, rules.heartbeat.intervalMs),
+  };
   return { state: withPeers(state, sent), effects: [{ kind: 'heartbeat.send', to: others, beat }] };
 }
 
@@ -269,7 +277,7 @@ function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {
     supports: place < 0 ? undefined : place,
     term: ownTerm(state),
     isApiWorking: isApiWorking(rules, state, now),
-    isEligible: isEligible(rules, state),
+    isEligible: isEligible(rules, state) && !state.peers.isDrainedByOperator,
     isDraining: isDraining(state),
     isHolding: isHolding(state),
     priority: rules.heartbeat.priority,
@@ -316,7 +324,7 @@ export function peersDeadline(rules: AgentRules, state: AgentState, now: Monoton
   return earliest(
     viewDeadline(viewRules(rules), peers.view, now),
     hasPeers ? later(peers.nextBeatAt, now) : NEVER,
-    hasPeers ? later(news, now) : NEVER,
+    hasPeers && peers.isNewsWaiting ? later(news, now) : NEVER,
     later(stale, now),
     later(proof, now),
     peers.registering === '' ? later(peers.registerAt, now) : NEVER,

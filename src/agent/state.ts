@@ -63,6 +63,8 @@ export interface PeersState {
   readonly lastBeat: Extract<Effect, { kind: 'heartbeat.send' }>['beat'] | undefined;
   readonly lastBeatAt: MonotonicMs;
   readonly nextBeatAt: MonotonicMs;
+  /** Something changed since the last heartbeat, which was too recent for another. */
+  readonly isNewsWaiting: boolean;
   /** This node's registration as last written, and as being written; '' = none. */
   readonly registered: string;
   readonly registering: string;
@@ -211,6 +213,7 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
       lastBeat: undefined,
       lastBeatAt: now,
       nextBeatAt: now,
+      isNewsWaiting: false,
       registered: '',
       registering: '',
       registerAt: now,

@@ -188,7 +188,8 @@ function depart(rules: AgentRules, turn: Elected, now: MonotonicMs): Elected {
     const isOurs = [...turn.state.vips.values()].every((vip) => vip.phase === 'holding' && hasHeldAlone(vip, now));
     return isOurs ? applyElection(rules, turn, { kind: 'hand-over', to }, now) : resign(rules, turn, now);
   }
-  return reason === 'shutdown' || reason === 'drain' ? resign(rules, turn, now) : turn;
+  // Told to go, it goes even if nobody comes; for any other reason it stays until there is somebody.
+  return reason === 'shutdown' || turn.state.peers.isDrainedByOperator ? resign(rules, turn, now) : turn;
 }
 
 function resign(rules: AgentRules, turn: Elected, now: MonotonicMs): Elected {

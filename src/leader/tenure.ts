@@ -76,6 +76,11 @@ export const ISOLATION_PATIENCE_MS = 1000;
 /** Voters notice the beginning and the end of an API outage at different times: tenure stands this long against "works here". */
 export const OUTAGE_SKEW_MS = 3000;
 const ISOLATION_VOTERS_MIN = 3;
+/**
+ * A set of one says nothing of others: they may speak no heartbeats (kube-vip), or have no right to register. And who is alone
+ * serves nobody while its own API server is away.
+ */
+const MAJORITY_VOTERS_MIN = 2;
 
 /** Whether the last thing heard of the API is that it doesn't take writes: down, stalled, or overloaded. */
 export function isApiAway(facts: Pick<TenureFacts, 'lastFailure' | 'lastSuccessAt'>): boolean {
@@ -107,7 +112,7 @@ function hasMajorityTenure(rules: TenureRules, facts: TenureFacts, assessment: A
   // By the heartbeats, not by when we noticed: who stood still finds that his majority is long gone.
   const lostAt = assessment.majorityLostAt ?? facts.majorityLostAt;
   const isDeaf = lostAt !== undefined && now >= after(lostAt, ISOLATION_PATIENCE_MS);
-  if (assessment.voterCount === 0 || isDeaf) return false;
+  if (assessment.voterCount < MAJORITY_VOTERS_MIN || isDeaf) return false;
   if (assessment.isApiElsewhere && now >= skewEnd(rules, facts)) return false;
   return facts.provisionalSince !== undefined || isApiAway(facts);
 }

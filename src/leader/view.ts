@@ -183,7 +183,7 @@ export function isMissedByMajority(rules: ViewRules, view: ViewState, target: st
   return votes >= majorityOf(voters.length);
 }
 
-/** Who of the living can serve, best first: by priority, then by place. `self` says what we'd put into a heartbeat of our own. */
+/** Who of the living can serve, best first: not draining, with a working API, by priority, then by place. `self` says what we'd put into a heartbeat of our own. */
 export function succession(
   rules: ViewRules,
   view: ViewState,
@@ -195,9 +195,15 @@ export function succession(
   alive.set(rules.self, self);
   const able = (view.set?.voters ?? []).flatMap((voter, place) => {
     const state = alive.get(voter.name);
-    return state !== undefined && state.isEligible && !state.isDraining ? [{ name: voter.name, place, ...state }] : [];
+    return state !== undefined && state.isEligible ? [{ name: voter.name, place, ...state }] : [];
   });
-  able.sort((a, b) => Number(b.isApiWorking) - Number(a.isApiWorking) || b.priority - a.priority || a.place - b.place);
+  able.sort(
+    (a, b) =>
+      Number(a.isDraining) - Number(b.isDraining) ||
+      Number(b.isApiWorking) - Number(a.isApiWorking) ||
+      b.priority - a.priority ||
+      a.place - b.place,
+  );
   return able.map((one) => one.name);
 }
 

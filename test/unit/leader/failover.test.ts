@@ -107,6 +107,13 @@ describe('tenure while no API server takes writes', () => {
     expect(script.state.phase).toBe('following');
   });
 
+  it('is not given by a set of one voter: that says nothing of who can’t register', () => {
+    const script = new ElectionScript().lead();
+    script.assessment = { ...OUTAGE, voterCount: 1 };
+    script.failForever('unreachable', 4000);
+    expect(script.state.phase).toBe('following');
+  });
+
   it('ends with the renew deadline without heartbeats', () => {
     const script = new ElectionScript().lead();
     script.failForever('unreachable', 4000);

@@ -147,10 +147,15 @@ describe('succession', () => {
     expect(succession(RULES, ill, WELL, monotonic(10))).toEqual(['a', 'c', 'b']);
   });
 
-  it('leaves out who is silent, draining or unable', () => {
-    const view = heard(viewOf('abcd'), 0, beat('b', { isDraining: true }), beat('c', { isEligible: false }));
-    expect(succession(RULES, view, WELL, monotonic(10))).toEqual(['a']);
-    expect(succession(RULES, view, { ...WELL, isEligible: false }, monotonic(10))).toEqual([]);
+  it('leaves out who is silent or unable, and takes who is being drained last', () => {
+    const view = heard(
+      viewOf('abcd'),
+      0,
+      beat('b', { isDraining: true, priority: 200 }),
+      beat('c', { isEligible: false }),
+    );
+    expect(succession(RULES, view, WELL, monotonic(10))).toEqual(['a', 'b']);
+    expect(succession(RULES, view, { ...WELL, isEligible: false }, monotonic(10))).toEqual(['b']);
   });
 });
 
