@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { sleep } from './clock.ts';
 import type { Cluster } from './cluster.ts';
 import type { LabNode } from './lab.ts';
-import type { LabProcess, OutputLine } from './process.ts';
+import type { LabProcess } from './process.ts';
 
 /** How long a scenario waits for what may never come; without it the wait is long and its end an error. */
 export interface Patience {
@@ -86,7 +86,8 @@ export class ForeignCandidates implements Candidates {
     // What a crashed one left behind: whoever starts it again has cleaned up first.
     const left = this.#cluster.lab.addresses(node).filter(({ address }) => this.#cluster.vips.includes(address));
     for (const { address } of left) this.#cluster.lab.deleteAddress(node, address);
-    await this.#spawn(node).waitForLine(this.#program(node).takesPart, 20_000);
+    const { program, takesPart } = this.#spawn(node);
+    await program.waitForLine(takesPart, 20_000);
   }
 
   async stop(node: LabNode): Promise<void> {
@@ -107,15 +108,8 @@ export class ForeignCandidates implements Candidates {
     this.#signal(node, 'SIGCONT');
   }
 
-  /** The newest lines of every node, for messages. */
-  linesSince(sinceMs: number): readonly (OutputLine & { readonly node: string })[] {
-    return [...this.#running].flatMap(([node, program]) =>
-      program.lines.filter(({ atMs }) => atMs >= sinceMs).map((line) => ({ ...line, node })),
-    );
-  }
-
-  #spawn(node: LabNode): LabProcess {
-    const { argv, env = {}, restartMs } = this.#program(node);
+  #spawn(node: LabNode): { readonly program: LabProcess; readonly takesPart: RegExp } {
+    const { argv, env = {}, takesPart, restartMs } = this.#program(node);
     const program = this.#cluster.lab.spawn(node, argv, { name: `${this.#name}@${node.name}`, env });
     this.#running.set(node.name, program);
     if (restartMs !== undefined) {
@@ -125,7 +119,7 @@ export class ForeignCandidates implements Candidates {
         if (isOn && this.#wanted.has(node.name) && this.#running.get(node.name) === program) this.#spawn(node);
       });
     }
-    return program;
+    return { program, takesPart };
   }
 
   /** The children first: the parent of a killed one would start it again, or end it in order. */
