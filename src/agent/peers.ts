@@ -253,8 +253,9 @@ export function heartbeatEffects(
   const beat = ownBeat(rules, state, now);
   const isNews = peers.lastBeat === undefined || isDifferent(beat, peers.lastBeat);
   const isDue = now >= peers.nextBeatAt || (isNews && now >= after(peers.lastBeatAt, BEAT_SPACING_MS));
-  if (!isDue)
+  if (!isDue) {
     return { state: isNews === peers.isNewsWaiting ? state : withPeers(state, { isNewsWaiting: isNews }), effects: [] };
+  }
   const sent = {
     isNewsWaiting: false,
     lastBeat: beat,
