@@ -98,6 +98,7 @@ function tenureOf(rules: AgentRules, state: AgentState, now: MonotonicMs): Tenur
 function whyNot(rules: AgentRules, state: AgentState): string {
   const blocked = obstacle(rules, state);
   if (blocked !== undefined) return blocked.message;
+  if (state.peers.isDrainedByOperator) return 'this node is drained: `holdfast drain --undo` lets it take part again';
   const observed = state.election.observed;
   if (observed === undefined) return 'the Lease has not been seen yet';
   if (observed.lease === undefined) return 'there is no Lease yet';
