@@ -3,7 +3,7 @@ import { FAULTS } from './faults.ts';
 import { runSeed } from './world.ts';
 
 /** Seeds of the ordinary run; `npm run sim -- --seeds N --from N` plays more. */
-const SEEDS_PER_TEST = 250;
+const SEEDS_PER_TEST = 50;
 const TESTS = 6;
 
 /** Failures as lines, each with the command that replays it. */

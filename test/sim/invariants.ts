@@ -357,7 +357,8 @@ export class Watchman {
       return;
     }
     // An answer that came before the majority was lost says nothing; one after it allows to go on by the Lease.
-    if ((this.#answeredAt.get(node.id) ?? 0) + 15 * DRIFT_MS >= (this.#aloneSince.get(node.id) ?? now)) return;
+    const askedMs = this.#silenceMs() + 15 * DRIFT_MS;
+    if ((this.#answeredAt.get(node.id) ?? 0) + askedMs >= (this.#aloneSince.get(node.id) ?? now)) return;
     for (const ip of vips) {
       if (node.kernel.find(ip).some((held) => held.addedBy === process.incarnation)) {
         this.#fail(

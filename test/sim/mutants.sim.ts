@@ -20,6 +20,12 @@ describe('a mutant of the core', () => {
     (_name, _what, mutant) => {
       const caught = hunt(mutant);
       expect(caught, `no invariant broken in ${SEEDS_MAX} seeds`).toBeDefined();
+      const { name, what, faults } = mutant;
+      const control = runSeed({
+        seed: caught?.seed ?? 0,
+        mutant: { name, what, ...(faults === undefined ? {} : { faults }) },
+      });
+      expect(control.failure, 'the same seed without the mutation').toBeUndefined();
       expect(mutant.breaks, `caught by seed ${caught?.seed}`).toContain(caught?.invariant);
       console.log(
         `${mutant.name}: "${caught?.invariant}" by seed ${caught?.seed}; npm run sim -- --seed ${caught?.seed} --trace --mutant ${mutant.name}`,

@@ -22,12 +22,14 @@ export interface NamedMutant extends Mutant {
 export const MUTANTS: readonly NamedMutant[] = [
   {
     name: 'tenure-endless',
+    faults: ['api-away', 'api-silent', 'freeze'],
     what: 'a holder whose renewals fail goes on holding',
     breaks: ['tenure', 'one-holder'],
     rules: (rules) => ({ ...rules, election: { ...rules.election, renewDeadlineMs: 1e9 } }),
   },
   {
     name: 'tenure-from-answer',
+    faults: ['api-slow', 'node-api-slow', 'node-api-deaf'],
     what: 'tenure counts from the answer of a renewal, not from its sending',
     breaks: ['tenure', 'lifetime'],
     step: onState((state, event, now) =>
@@ -52,30 +54,35 @@ export const MUTANTS: readonly NamedMutant[] = [
   },
   {
     name: 'probe-skipped',
+    faults: ['stranger', 'crash', 'terminate'],
     what: 'an address is claimed without asking the wire',
     breaks: ['wire'],
     rules: (rules) => ({ ...rules, vip: { ...rules.vip, probeCount: 0 } }),
   },
   {
     name: 'answers-ignored',
+    faults: ['stranger', 'crash', 'terminate'],
     what: 'probes are sent, answers are not heard',
     breaks: ['wire'],
     step: onEvent((event) => (event.kind === 'frame.received' ? { kind: 'tick' } : event)),
   },
   {
     name: 'delete-left-out',
+    faults: ['terminate', 'api-away'],
     what: 'addresses are not deleted, only left to their lifetime',
     breaks: ['tenure', 'released-after', 'held'],
     step: onEffects((effect) => (effect.kind === 'address.delete' ? [] : [effect])),
   },
   {
     name: 'release-first',
+    faults: ['terminate', 'drained', 'cable-cut'],
     what: 'the Lease is released before the address is withdrawn',
     breaks: ['released-after'],
     step: releaseFirst,
   },
   {
     name: 'consent-always',
+    faults: ['delete-refused', 'terminate', 'cable-cut'],
     what: 'every release says that the addresses are withdrawn, known or not',
     breaks: ['released-after', 'one-holder'],
     step: onEffects((effect) => [
@@ -119,12 +126,14 @@ export const MUTANTS: readonly NamedMutant[] = [
   },
   {
     name: 'jump-ignored',
+    faults: ['pause'],
     what: 'time that the monotonic clock did not count is ignored',
     breaks: ['tenure', 'one-holder', 'lifetime'],
     step: onEvent((event) => (event.kind === 'clock.jumped' ? { kind: 'tick' } : event)),
   },
   {
     name: 'carrier-ignored',
+    faults: ['cable-cut'],
     what: 'a holder whose cable is cut keeps the Lease',
     breaks: ['held'],
     step: onEvent((event) =>
@@ -135,6 +144,7 @@ export const MUTANTS: readonly NamedMutant[] = [
   },
   {
     name: 'removal-ignored',
+    faults: ['address-deleted'],
     what: 'an address that somebody deletes is put back only with the next renewal of its lifetime',
     breaks: ['restored', 'wire'],
     step: onEvent((event) =>
@@ -171,18 +181,21 @@ export const MUTANTS: readonly NamedMutant[] = [
   },
   {
     name: 'isolation-ignored',
+    faults: ['isolated'],
     what: 'a holder that hears no majority and gets no answer from the API goes on by its last renewal',
     breaks: ['isolated', 'one-holder'],
     step: onState((state) => withElection(state, { majorityLostAt: undefined })),
   },
   {
     name: 'one-voice-deposes',
+    faults: ['one-way', 'isolated'],
     what: 'a candidate takes the others to miss the holder as it does itself',
     breaks: ['lease-kept'],
     step: onBeat((beat, state) => ({ ...beat, hears: beat.hears & ~holderBit(state) })),
   },
   {
     name: 'wire-taken-for-silent',
+    faults: ['crash', 'freeze'],
     what: 'a holder missed by a majority is replaced though its kernel answers on the wire',
     breaks: ['wire', 'one-holder'],
     step: onState((state) => ({
@@ -194,6 +207,7 @@ export const MUTANTS: readonly NamedMutant[] = [
   },
   {
     name: 'handover-endless',
+    faults: ['terminate', 'drained'],
     what: 'who has handed over goes on answering',
     breaks: ['one-holder'],
     step: (rules, state, event, now) => {
@@ -203,18 +217,21 @@ export const MUTANTS: readonly NamedMutant[] = [
   },
   {
     name: 'replacement-unheard',
+    faults: ['isolated', 'node-api-silent', 'node-api-away'],
     what: 'a holder does not believe a heartbeat that says it has been replaced',
     breaks: ['one-holder'],
     step: onBeat((beat) => ({ ...beat, term: 0 })),
   },
   {
     name: 'outage-drops',
+    faults: ['api-away'],
     what: 'an API that is away for everybody is taken to work elsewhere',
     breaks: ['swift', 'held'],
     step: onBeat((beat) => ({ ...beat, isApiWorking: true })),
   },
   {
     name: 'silence-endured',
+    faults: ['power-loss'],
     what: 'a silent holder is left alone until its Lease expires',
     breaks: ['swift'],
     step: onBeat((beat) => ({ ...beat, hears: 0x1ff })),

@@ -26,6 +26,8 @@ export interface Mutant {
   readonly rules?: (rules: AgentRules) => AgentRules;
   readonly step?: StepFunction;
   readonly ignoresVersions?: boolean;
+  /** The kinds of faults that bring it to light; undefined: any. */
+  readonly faults?: readonly string[];
 }
 
 export interface RunOptions {
@@ -319,6 +321,7 @@ export class World implements NodeWitness {
 
   #drawKinds(): readonly string[] {
     const all = Object.keys(FAULTS);
+    if (this.#options.mutant?.faults !== undefined) return this.#options.mutant.faults;
     const drawn = new Set<string>();
     while (drawn.size < Math.min(this.profile.faultKinds, all.length)) drawn.add(this.dice.pick(all));
     return [...drawn];
