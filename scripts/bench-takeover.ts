@@ -8,8 +8,8 @@
  * --pcap has tcpdump write the same frames to a file (Lease writes are TLS to the API servers and not among them).
  */
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import type { NeighbourFrame } from '../test/lab/capture.ts';
@@ -30,6 +30,10 @@ const BEFORE_MS = 150;
 /** … until this long after the last address was held. */
 const AFTER_MS = 1500;
 const LINES_MAX = 120;
+/** A kernel answers a probe at once. */
+const ANSWER_MS = 5;
+/** Questions are asked every 10 ms while a holder is suspected, every 100 ms at most. */
+const SERIES_MS = 150;
 
 interface Line {
   readonly atMs: number;
@@ -73,8 +77,12 @@ async function main(): Promise<number> {
       shown.push({ name, from: result.from, to: result.to, outageMs, lines });
     }
     const text = page(shown);
-    if (values.print) console.log(text);
-    else writeFileSync(FILE, text);
+    if (values.print) {
+      console.log(text);
+      return 0;
+    }
+    mkdirSync(dirname(FILE), { recursive: true });
+    writeFileSync(FILE, text);
     return 0;
   } finally {
     await dump?.stop();
@@ -95,7 +103,7 @@ function linesOf(cluster: Cluster, heartbeats: HeartbeatCapture, startMs: number
   const neighbours = cluster.capture.frames
     .filter(isShown)
     .filter((frame) => cluster.vips.includes(frame.address) || cluster.vips.includes(frame.sender))
-    .map((frame) => ({ atMs: frame.atMs, from: frame.from, text: textOf(frame) }));
+    .map((frame, index, all) => ({ atMs: frame.atMs, from: frame.from, text: textOf(frame, all.slice(0, index)) }));
   const changes = cluster.vips.flatMap((vip) =>
     cluster.holders.since(vip, startMs).map(({ atMs, holders }, index) => ({
       atMs,
@@ -110,25 +118,27 @@ function linesOf(cluster: Cluster, heartbeats: HeartbeatCapture, startMs: number
       .filter(({ text }) => text !== ''),
   );
   const beats = beatLines(heartbeats.beats, fromMs, startMs, untilMs);
-  return merged([...neighbours, ...changes, ...said, ...beats].toSorted((a, b) => a.atMs - b.atMs));
+  return merged(
+    [...neighbours, ...changes, ...said, ...beats].toSorted((a, b) => a.atMs - b.atMs),
+    startMs,
+  );
 }
 
-/** Equal lines that follow each other within a few milliseconds are one, with a count. */
-function merged(lines: readonly Line[]): readonly Line[] {
-  const result: Line[] = [];
-  const counts: number[] = [];
+/** Equal lines, each within SERIES_MS of the one before, are one series: the first, with a count and the last's time. */
+function merged(lines: readonly Line[], startMs: number): readonly Line[] {
+  const series: { line: Line; count: number; lastMs: number }[] = [];
   for (const line of lines) {
-    const last = result.at(-1);
-    if (last?.from === line.from && last.text === line.text && line.atMs - last.atMs < 5) {
-      counts[counts.length - 1] = (counts.at(-1) ?? 1) + 1;
+    const found = series.findLast(({ line: first }) => first.from === line.from && first.text === line.text);
+    if (found !== undefined && line.atMs - found.lastMs < SERIES_MS) {
+      found.count += 1;
+      found.lastMs = line.atMs;
     } else {
-      result.push(line);
-      counts.push(1);
+      series.push({ line, count: 1, lastMs: line.atMs });
     }
   }
-  return result.map((line, index) => {
-    const count = counts[index] ?? 1;
-    return count === 1 ? line : { ...line, text: `${line.text} (${count} times)` };
+  return series.map(({ line, count, lastMs }) => {
+    const until = lastMs - line.atMs < 5 ? '' : `, the last at ${(lastMs - startMs).toFixed(1)} ms`;
+    return count === 1 ? line : { ...line, text: `${line.text} (${count} times${until})` };
   });
 }
 
@@ -145,12 +155,17 @@ function logged(text: string): string {
   return `*logs "${msg}"${cause === undefined ? '' : `, ${cause}`}${times.length === 0 ? '' : `: ${times.join(', ')} ms`}*`;
 }
 
-function textOf(frame: NeighbourFrame): string {
+function textOf(frame: NeighbourFrame, before: readonly NeighbourFrame[]): string {
   const to = /^(ff:ff|33:33)/.test(frame.destinationMac) ? 'to all' : 'to one';
   if (frame.kind === 'arp-request' && frame.sender === '0.0.0.0') return `ARP probe, ${to}: who has ${frame.address}?`;
   if (frame.kind === 'solicitation' && frame.sender === '::') return `NDP probe, ${to}: who has ${frame.address}?`;
   if (frame.kind === 'arp-request' && !frame.isGratuitous) return `ARP request, ${to}: who has ${frame.address}?`;
   if (frame.kind === 'solicitation') return `solicitation, ${to}: who has ${frame.address}?`;
+  // A probe has no address to be answered at: the answer goes to all nodes, unsolicited in form (RFC 4861 §7.2.4).
+  const probe = before.findLast(({ kind, address }) => kind === 'solicitation' && address === frame.address);
+  if (frame.kind === 'advertisement' && probe?.sender === '::' && frame.atMs - probe.atMs < ANSWER_MS) {
+    return `advertisement in answer to a probe, ${to}: ${frame.address} is at ${frame.hardware ?? frame.sourceMac}`;
+  }
   if (frame.isGratuitous) {
     const kind = frame.kind === 'advertisement' ? 'unsolicited advertisement' : `gratuitous ARP (${frame.kind})`;
     return `**announcement**, ${kind}, ${to}: ${frame.address} is at ${frame.hardware ?? frame.sourceMac}`;
@@ -193,7 +208,7 @@ function beatLines(
 function statement(beat: CapturedHeartbeat['beat']): string {
   const heard = beat.hears.toString(2).replaceAll('0', '').length;
   return [
-    `hears ${heard} voters`,
+    `hears ${heard} of the voters, itself counted`,
     ...(beat.isHolding ? ['holds'] : []),
     ...(beat.isApiWorking ? ['its API works'] : ['no API']),
     ...(beat.isEligible ? [] : ['not eligible']),
@@ -212,7 +227,7 @@ port of the switch, from ${BEFORE_MS} ms before the event until ${AFTER_MS} ms a
 namespaces, a real etcd and kube-apiserver on each, Holdfast ${versions['holdfast']} at its defaults. ${machine}. Made by
 \`npm run bench:takeover\`. Times are milliseconds from the event, taken where the frame enters the switch, by a machine
 that does everything else too: a frame may be milliseconds older. Heartbeats that say what the one before said are only
-counted; the same frame several times within 5 ms is one line. Lines in *italics* are no frames: a kernel's word on who
+counted; a series of the same frame is one line. Lines in *italics* are no frames: a kernel's word on who
 has an address, and the product's log. The compare-and-swap of the Lease is TLS to an API server and not shown.
 
 ${shown.map(section).join('\n')}`;
