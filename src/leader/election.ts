@@ -207,7 +207,8 @@ function contradicted(
   now: MonotonicMs,
 ): ElectionStep {
   const holder = state.observed?.lease?.holder;
-  if (state.handover !== undefined && holder === state.handover.to) return { state, outputs: [] };
+  // Our own writing, which the watch shows before its answer comes, or although that is lost.
+  if (state.handover !== undefined && holder === state.handover.to) return finishHandover(state, true);
   const isLastWord = state.provisionalSince !== undefined && holder === before.observed?.lease?.holder;
   if (isLastWord && assessment.isHolderMissed && state.provisionalDoubts === 0) {
     return { state: { ...state, provisionalDoubts: 1, nextAttemptAt: now }, outputs: [] };

@@ -18,7 +18,8 @@ export function finishRelease(state: ElectionState, isWritten: boolean): Electio
 }
 
 export function finishHandover(state: ElectionState, isWritten: boolean): ElectionStep {
-  if (state.handover === undefined || state.phase !== 'leading') return { state, outputs: [] };
+  if (state.handover === undefined || state.handover.isWritten || state.phase !== 'leading')
+    return { state, outputs: [] };
   const handover = isWritten ? { ...state.handover, isWritten } : undefined;
   return { state: { ...state, handover }, outputs: [{ kind: 'handed-over', to: state.handover.to, isWritten }] };
 }

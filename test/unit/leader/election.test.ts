@@ -486,6 +486,20 @@ describe('a watch that is faster than the answer', () => {
     });
   });
 
+  it('says that the Lease is handed over, whatever becomes of the answer: it is never taken back', () => {
+    const script = new ElectionScript().lead();
+    const handing = script.at(100, { kind: 'hand-over', to: 'b' });
+    expect(handing).toMatchObject([{ kind: 'lease.update', lease: { holder: 'b', transitions: 1 } }]);
+    const sent = script.sent();
+    if (sent.kind === 'lease.read') throw new Error('a write is under way');
+    expect(script.observe(110, { ...sent.lease, resourceVersion: '200' })).toEqual([
+      { kind: 'handed-over', to: 'b', isWritten: true },
+    ]);
+    expect(script.fail(1600, 'timeout')).toEqual([]);
+    expect(script.until(2900).map(({ output }) => output.kind)).toEqual([]);
+    expect(script.state.handover).toEqual({ to: 'b', isWritten: true });
+  });
+
   it('is believed when it shows that our write has been replaced since', () => {
     const script = eligible();
     script.observe(0, undefined);
