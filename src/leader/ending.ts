@@ -18,8 +18,9 @@ export function finishRelease(state: ElectionState, isWritten: boolean): Electio
 }
 
 export function finishHandover(state: ElectionState, isWritten: boolean): ElectionStep {
-  if (state.handover === undefined || state.handover.isWritten || state.phase !== 'leading')
+  if (state.handover === undefined || state.handover.isWritten || state.phase !== 'leading') {
     return { state, outputs: [] };
+  }
   const handover = isWritten ? { ...state.handover, isWritten } : undefined;
   return { state: { ...state, handover }, outputs: [{ kind: 'handed-over', to: state.handover.to, isWritten }] };
 }
