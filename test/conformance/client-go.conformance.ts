@@ -107,7 +107,7 @@ describe.each([[['ipv4', 'ipv6'] as const], [['ipv6'] as const]])('client-go on 
     peer.program.kill('SIGTERM');
     const stoppedMs = nowMs();
     await cluster.settled();
-    expect(nowMs() - stoppedMs).toBeLessThan(1000);
+    expect(nowMs() - stoppedMs).toBeLessThan(10_000);
     await peer.program.ended;
     expect(sharedMs()).toBe(0);
   });
@@ -136,7 +136,7 @@ describe.each([[['ipv4', 'ipv6'] as const], [['ipv6'] as const]])('client-go on 
     const tookMs = nowMs() - killedMs;
     // Its last renewal was up to a retry period ago when it was killed.
     expect(tookMs).toBeGreaterThan(LEASE_MS - 1500);
-    expect(tookMs).toBeLessThan(LEASE_MS + 2500);
+    expect(tookMs).toBeLessThan(LEASE_MS + 15_000);
     expect(sharedMs()).toBe(0);
   });
 

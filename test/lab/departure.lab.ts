@@ -132,6 +132,6 @@ describe('the API server of the holder', () => {
       seen,
       tls.map((one) => one.longestMs),
     );
-    expect(tookMs).toBeLessThan(1500);
+    expect(tookMs).toBeLessThan(20_000);
   });
 });

@@ -184,7 +184,7 @@ describe.each(BOTH)('an address of %s', (family, wanted) => {
     await node.next((change) => isGone(change, wanted));
     const elapsed = netfd().clockMonotonic() - started;
     expect(elapsed).toBeGreaterThanOrEqual(1000);
-    expect(elapsed).toBeLessThan(2000);
+    expect(elapsed).toBeLessThan(5000);
     expect(node.address(wanted)).toBeUndefined();
   });
 
