@@ -10,7 +10,7 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, release, tmpdir } from 'node:os';
+import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -81,6 +81,7 @@ async function main(): Promise<number> {
   }
   if (privilege.kind === 'user-namespace' && !isStartedOver()) return startOverInUserNamespace();
 
+  const [loadAtStart] = loadavg();
   const cluster = await Cluster.create({
     nodes: 1,
     api: values.api === 'real' ? 'real' : 'embedded',
@@ -96,9 +97,10 @@ async function main(): Promise<number> {
     for (const contender of contenders.filter(({ isHolder }) => isHolder)) {
       starts.push({ name: contender.name, ms: await bench.starts(contender, Number(values.starts)) });
     }
+    const loads = [loadAtStart, ...loadavg().slice(0, 1)].map((load) => load?.toFixed(1)).join(' → ');
     const result: Result = {
       versions: versions(holdfast),
-      machine: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, Linux ${release()}, ${process.arch}`,
+      machine: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, Linux ${release()}, ${process.arch}, load ${loads}`,
       seconds: Number(values.seconds),
       api: values.api,
       rows,
