@@ -164,9 +164,9 @@ export function isDraining(state: AgentState): boolean {
 export function isSuspect(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {
   const { election, peers } = state;
   const lease = election.observed?.lease;
-  if (election.phase !== 'following' || lease === undefined || lease.holder === '' || lease.holder === rules.node) {
-    return false;
-  }
+  if (election.phase !== 'following' || lease === undefined || lease.holder === '') return false;
+  // The watch may show our own claim before its answer comes: what has been asked of the wire till then goes on counting.
+  if (lease.holder === rules.node) return state.suspicion !== undefined && election.pending?.purpose === 'acquire';
   if (!isEligible(rules, state)) return false;
   const isVoter = peers.view.set?.voters.some((voter) => voter.name === lease.holder) === true;
   const isMember = peers.view.set?.voters.some((voter) => voter.name === rules.node) === true;

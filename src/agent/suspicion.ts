@@ -8,6 +8,7 @@ export function noteSuspicion(rules: AgentRules, state: AgentState, now: Monoton
   if (state.election.phase !== 'following') return state;
   if (!isSuspect(rules, state, now)) return state.suspicion === undefined ? state : { ...state, suspicion: undefined };
   const holder = state.election.observed?.lease?.holder ?? '';
+  if (holder === rules.node) return state;
   const known: Suspicion = state.suspicion?.holder === holder ? state.suspicion : { holder, noticedAt: now };
   const { isHolderMissed, isWireSilent } = assess(rules, state, now);
   const suspicion: Suspicion = {
