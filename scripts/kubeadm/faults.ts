@@ -131,7 +131,10 @@ export async function inflict(cluster: ControlPlane, fault: FaultName, lease: Le
   await traffic.stop();
   const problem = await heal?.(cluster, machine).then(
     () => undefined,
-    (error: unknown) => String(error).split('\n').at(-1),
+    (error: unknown) => {
+      const lines = String(error).split('\n');
+      return lines.findLast((line) => line.startsWith('error')) ?? lines[0] ?? '';
+    },
   );
   const settledAfterS = problem === undefined ? await cluster.settled() : undefined;
   return {

@@ -70,6 +70,20 @@ export function reportText({ parts, runs }: Measurements): string {
     ...bootstrapTable(runs),
     ...leases.flatMap((lease) => ['', `## Faults on the owner, Lease ${lease}`, '', ...faultTable(runs, lease)]),
     ...problemsOf(runs),
+    '',
+    '## Reading it',
+    '',
+    '- Measured before heartbeats between the candidates were there: with the Lease alone, as between products that have none.',
+    '- A node that dies, or is cut off, is replaced when the Lease expires: that is the duration of the Lease less the time',
+    '  since its last renewal. The address and the first announcement follow each other at once.',
+    '- A frozen process, or one that `kubeadm reset` killed, cannot give anything back. Its address goes when the kernel',
+    '  lifetime on it ends (`vip_address_lifetime`, three seconds), and comes back with the next owner: so it is dark for the',
+    '  rest of the Lease, and held by one. Without a lifetime two nodes answer, for good in the case of `kubeadm reset`; a node',
+    '  that still has the address can then not even join again through it.',
+    '- A killed process is started again by the kubelet sooner than that, finds its address and keeps it.',
+    '- An owner whose API server dies keeps the address until its renew deadline; nobody else can have it before the Lease expires.',
+    '- Exchanging a static pod for another one makes the VIP dark for as long as the kubelet takes to do it. The manifest that',
+    '  Holdfast generates needs no exchange: it mounts the folder, and super-admin.conf is used while admin.conf is refused.',
   ].join('\n')}\n`;
 }
 
