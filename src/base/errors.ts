@@ -3,12 +3,10 @@
  * Events, `holdfast config` and docs/errors.md (generated) all read it. A code is never renamed.
  */
 
-export interface ErrorEntry {
-  /** One sentence: what is wrong. */
-  readonly summary: string;
-  /** What an operator types or changes next. `{name}` is replaced from the context. */
-  readonly remedy: string;
-}
+import type { ErrorEntry } from './error-entry.ts';
+import { SERVICE_ERRORS } from './service-errors.ts';
+
+export type { ErrorEntry };
 
 export interface ErrorContext {
   readonly [name: string]: string | number | boolean | undefined;
@@ -255,6 +253,7 @@ export const ERRORS = {
     summary: 'Two sources give different values; the stronger one is used.',
     remedy: 'Remove {name} from one of the two: flags win over the environment, which wins over the file.',
   },
+  ...SERVICE_ERRORS,
 } as const satisfies Record<string, ErrorEntry>;
 
 /** `remedy` with each `{name}` replaced by the context's value; unknown names are dropped to "?". */
