@@ -5,7 +5,7 @@
 
 import type { ErrorCode } from '../base/errors.ts';
 import type { ApiFailureKind } from '../leader/lease-record.ts';
-import { asInteger, asObject, asText, type JsonObject } from './json.ts';
+import { asInteger, asObject, asText, type JsonObject } from '../base/json.ts';
 
 export interface ApiSuccess {
   readonly ok: true;

@@ -20,7 +20,7 @@ import {
   type ConnectionClass,
   type ExchangeFailure,
 } from './http-exchange.ts';
-import { isObject, parseJson } from './json.ts';
+import { isObject, parseJson } from '../base/json.ts';
 import { attributesOf, type RequestAttributes } from './request-attributes.ts';
 import {
   headersOf,

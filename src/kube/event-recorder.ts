@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { HoldfastError } from '../base/errors.ts';
 import type { ApiClient } from './client.ts';
-import { metadataText } from './json.ts';
+import { metadataText } from '../base/json.ts';
 import type { Log } from './log.ts';
 
 export interface InvolvedObject {

@@ -14,7 +14,7 @@ import { fillRemedy, ERRORS } from '../base/errors.ts';
 import type { ApiFailure } from './api-result.ts';
 import { Backoff, Pause } from './backoff.ts';
 import type { ApiClient } from './client.ts';
-import { asObject, asText, metadataText, type JsonObject } from './json.ts';
+import { asObject, asText, metadataText, type JsonObject } from '../base/json.ts';
 import type { Log } from './log.ts';
 import { startReflector, type Reflector } from './reflector.ts';
 

@@ -7,7 +7,7 @@
 
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { ok, refused, type Outcome } from '../base/outcome.ts';
-import { asArray, asObject, asText, type JsonObject } from './json.ts';
+import { asArray, asObject, asText, type JsonObject } from '../base/json.ts';
 
 /** Bytes given inline (base64 decoded), or the absolute path of the file that holds them. */
 export type Material =

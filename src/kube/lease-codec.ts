@@ -7,7 +7,7 @@
 
 import type { WallMs } from '../base/time.ts';
 import type { LeaseRecord } from '../leader/lease-record.ts';
-import { asInteger, asObject, asText, asTextMap, metadataText, type JsonObject } from './json.ts';
+import { asInteger, asObject, asText, asTextMap, metadataText, type JsonObject } from '../base/json.ts';
 
 export interface DecodedLease {
   readonly lease: LeaseRecord;

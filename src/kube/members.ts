@@ -10,7 +10,7 @@ import { wall, type WallMs } from '../base/time.ts';
 import type { Member } from '../leader/voters.ts';
 import type { ApiFailure, ApiResult } from './api-result.ts';
 import type { ApiClient, ApiRequest } from './client.ts';
-import { asObject, asText, asTextMap, type JsonObject } from './json.ts';
+import { asObject, asText, asTextMap, type JsonObject } from '../base/json.ts';
 import { formatMicroTime } from './lease-codec.ts';
 import type { Log } from './log.ts';
 import { startReflector, type Reflector } from './reflector.ts';

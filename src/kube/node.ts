@@ -2,7 +2,7 @@
 
 import { type ApiFailure, type ApiResult } from './api-result.ts';
 import type { ApiClient } from './client.ts';
-import { asArray, asObject, asText, asTextMap, metadataText, type JsonObject } from './json.ts';
+import { asArray, asObject, asText, asTextMap, metadataText, type JsonObject } from '../base/json.ts';
 
 export interface NodeTaint {
   readonly key: string;

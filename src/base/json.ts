@@ -1,6 +1,6 @@
 /**
  * Reading JSON that somebody else wrote: each accessor answers a value of the wanted type or undefined, so that no
- * shape is believed before it is looked at. The one place of this room where parsed values get their first type.
+ * shape is believed before it is looked at. The one place where parsed JSON gets its first type.
  */
 
 export type JsonObject = { readonly [key: string]: unknown };
