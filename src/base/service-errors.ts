@@ -139,6 +139,18 @@ export const SERVICE_ERRORS = {
     summary: 'No advertisement covers the pool or the Service.',
     remedy: 'Make an L2Advertisement (or CiliumL2AnnouncementPolicy with loadBalancerIPs: true) that selects it.',
   },
+  ADVERTISEMENT_IDLE: {
+    summary: 'An advertisement has no effect.',
+    remedy: 'Correct {field} of {object}, or remove the object.',
+  },
+  ADVERTISEMENT_CONFLICT: {
+    summary: 'Two BGP advertisements say different things about the same addresses.',
+    remedy: 'Give {object} the localPref of {other}, or other pools, peers, nodes or aggregation lengths.',
+  },
+  ADVERTISEMENT_AGGREGATION: {
+    summary: 'A BGP advertisement aggregates to more addresses than the pool has.',
+    remedy: 'Set {field} of {object} to {least} or more, or advertise another pool.',
+  },
   ADVERTISEMENT_NOT_L2: {
     summary: 'The address is advertised by BGP only.',
     remedy: 'Make an L2Advertisement for its pool if the segment is to be answered as well.',
@@ -195,5 +207,14 @@ export const SERVICE_ERRORS = {
   NODE_WEIGHT_ZERO: {
     summary: 'The node has weight 0.',
     remedy: 'Remove the annotation holdfast.io/weight from the node.',
+  },
+  INPUT_UNREADABLE: {
+    summary: 'What was given to the command cannot be read as Kubernetes objects.',
+    remedy:
+      'Give it YAML or JSON with apiVersion and kind in each document, for example the output of `kubectl get svc,nodes -A -o json`.',
+  },
+  OBJECT_DUPLICATE: {
+    summary: 'An object is given twice, with different contents.',
+    remedy: 'Remove {object} from one of the two: {used} is used.',
   },
 } as const satisfies Record<string, ErrorEntry>;
