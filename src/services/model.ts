@@ -188,6 +188,19 @@ export interface Pool {
   readonly isDhcp: boolean;
   /** Needs an advertisement to be answered for (MetalLB, Cilium); else it is answered for wherever it fits. */
   readonly needsAdvertisement: boolean;
+  /**
+   * What differs for Services of a namespace, since kube-vip looks up interface-<ns> and allow-share-<ns> apart from the
+   * addresses. Read with `poolTerms` (pools/terms.ts), never by itself.
+   */
+  readonly perNamespace?: Readonly<Record<string, PoolTerms>>;
+  /** creationTimestamp of the object; absent where there is none. */
+  readonly createdAt?: string;
+}
+
+/** How addresses of a pool are held by Services of one namespace. */
+export interface PoolTerms {
+  readonly sharing: 'by-key' | 'by-ports';
+  readonly interfaceName: string | undefined;
 }
 
 export interface PreferredNodes {
@@ -210,9 +223,26 @@ export interface Advertisement {
   readonly serviceSelectors: readonly LabelSelector[];
   /** Exact names (MetalLB); empty with no patterns: any interface. */
   readonly interfaceNames: readonly string[];
-  /** Regular expressions (Cilium). */
+  /** Regular expressions (Cilium), all of them readable; matched with `matchesInterface` (pools/interface-pattern.ts). */
   readonly interfacePatterns: readonly string[];
   readonly preferredNodes: readonly PreferredNodes[];
+  /** Of a BGPAdvertisement. */
+  readonly bgp?: BgpTerms;
+  /** creationTimestamp of the object; absent where there is none. */
+  readonly createdAt?: string;
+}
+
+/** What a BGPAdvertisement asks of the announcement. */
+export interface BgpTerms {
+  /** 1–32; 32 unless set. */
+  readonly aggregationLength: number;
+  /** 1–128; 128 unless set. */
+  readonly aggregationLengthV6: number;
+  readonly localPreference: number;
+  /** As written: a:b, large:a:b:c, or the alias of a Community. */
+  readonly communities: readonly string[];
+  /** Names of BGPPeers; empty: all. */
+  readonly peers: readonly string[];
 }
 
 /** Addresses never given: why, in words that name the owner. */
