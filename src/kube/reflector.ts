@@ -15,16 +15,8 @@ import type { ApiFailure } from './api-result.ts';
 import { Backoff, Pause } from './backoff.ts';
 import type { ApiClient } from './client.ts';
 import type { ConnectionClass } from './http-exchange.ts';
-import {
-  asArray,
-  asInteger,
-  asObject,
-  asText,
-  isObject,
-  metadataText,
-  parseJson,
-  type JsonObject,
-} from '../base/json.ts';
+import type { JsonObject } from '../base/json.ts';
+import { asArray, asInteger, asObject, asText, isObject, metadataText, parseJson } from '../base/json.ts';
 import { LineSplitter } from './line-splitter.ts';
 import type { Log } from './log.ts';
 
