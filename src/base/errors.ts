@@ -253,6 +253,10 @@ export const ERRORS = {
     summary: 'Two sources give different values; the stronger one is used.',
     remedy: 'Remove {name} from one of the two: flags win over the environment, which wins over the file.',
   },
+  CONFIG_UNUSED: {
+    summary: 'A setting has no effect beside the others.',
+    remedy: 'Remove {name}, or set {expected}.',
+  },
   ...SERVICE_ERRORS,
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -61,11 +61,9 @@ export function checkMode({ values, refused }: Resolved, findings: Findings): bo
       '--leaderElectionType=kubernetes, or leave it out',
     );
   }
-  if (!isOn('cp_enable')) {
-    const message = isOn('svc_enable')
-      ? 'only svc_enable is on, and Services are not announced yet'
-      : 'neither cp_enable nor svc_enable is on: there is no address to hold';
-    return nothing('cp_enable', message, 'cp_enable=true (--controlplane)');
+  if (!isOn('cp_enable') && !isOn('svc_enable')) {
+    const message = 'neither cp_enable nor svc_enable is on: there is no address to hold';
+    return nothing('cp_enable', message, 'cp_enable=true (--controlplane) or svc_enable=true (--services)');
   }
   if (isOn('vip_arp')) return true;
   const others = OTHER_MODES.filter(isOn);
@@ -82,6 +80,34 @@ export function checkMode({ values, refused }: Resolved, findings: Findings): bo
   const message = 'no mode is chosen (vip_arp, bgp_enable, vip_routingtable, vip_wireguard); ARP is assumed';
   findings.warnings.push(finding('CONFIG_ASSUMED', 'vip_arp', message, { expected: 'vip_arp=true' }));
   return true;
+}
+
+/** Says what is set about Services, or about the control plane, and isn't looked at. */
+export function warnUnused(values: Values, findings: Findings): void {
+  const unused = (name: OptionName, why: string, expected: string): void => {
+    findings.warnings.push(finding('CONFIG_UNUSED', name, `${name} has no effect: ${why}`, { expected }));
+  };
+  if (values.svc_enable.value !== 'true') {
+    for (const option of OPTIONS) {
+      const { value, source } = values[option.name];
+      const isSet = source !== 'default' && value !== option.default;
+      if (option.section !== 'services' || option.unsupported !== undefined || !isSet) continue;
+      unused(option.name, 'svc_enable is off', 'svc_enable to true (--services)');
+    }
+    return;
+  }
+  const { cp_enable: controlPlane, svc_leasename: own, vip_leasename: shared } = values;
+  if (controlPlane.value === 'true') {
+    // kube-vip's generator writes the default of svc_leasename beside every vip_leasename.
+    const differs = own.value !== 'plndr-svcs-lock' && own.value !== shared.value;
+    if (differs) {
+      unused('svc_leasename', `one election, on ${shared.value}, serves both`, `vip_leasename to ${own.value}`);
+    }
+    return;
+  }
+  for (const name of ['address', 'vip_address'] as const) {
+    if (values[name].value !== '') unused(name, 'cp_enable is off', 'cp_enable to true (--controlplane)');
+  }
 }
 
 /** Refuses times with which two holders, or a holder that never manages to renew, would be possible. */
@@ -192,12 +218,14 @@ export function checkForms(values: Values, findings: Findings): void {
   );
   need('k8s_config_file', text('k8s_config_file').startsWith('/'), 'an absolute path');
   need('cp_namespace', DNS_LABEL.test(text('cp_namespace')), 'the name of a namespace');
-  const [leaseName = '', leaseNamespace, ...rest] = text('vip_leasename').split('/').reverse();
-  const isLease =
-    DNS_SUBDOMAIN.test(leaseName) &&
-    (leaseNamespace === undefined || DNS_LABEL.test(leaseNamespace)) &&
-    rest.length === 0;
-  need('vip_leasename', isLease, 'the name of a Lease (lower case letters, digits, - and .), or namespace/name');
+  for (const name of ['vip_leasename', 'svc_leasename'] as const) {
+    const expected = 'the name of a Lease (lower case letters, digits, - and .), or namespace/name';
+    need(name, isLeaseName(text(name)), expected);
+  }
+  for (const name of ['svc_namespace', 'svc_configmap_namespace'] as const) {
+    need(name, text(name) === '' || DNS_LABEL.test(text(name)), 'the name of a namespace');
+  }
+  need('svc_configmap', DNS_SUBDOMAIN.test(text('svc_configmap')), 'the name of a ConfigMap');
   need(
     'vip_nodename',
     /^[^\s\p{Cc}]{1,253}$/u.test(text('vip_nodename')),
@@ -222,6 +250,11 @@ export function checkForms(values: Values, findings: Findings): void {
       finding('CONFIG_CONFLICT', 'bgp_sourceif', message, { names: 'bgp_sourceif, bgp_sourceip' }),
     );
   }
+}
+
+function isLeaseName(text: string): boolean {
+  const [name = '', namespace, ...rest] = text.split('/').reverse();
+  return DNS_SUBDOMAIN.test(name) && (namespace === undefined || DNS_LABEL.test(namespace)) && rest.length === 0;
 }
 
 /** `https://host:port` of what kubernetes_addr says, `port` where it names none; undefined when it is no endpoint. */

@@ -89,6 +89,29 @@ export interface ApiHealthConfig {
   readonly fall: number;
 }
 
+/** Services of type LoadBalancer. Holds everything `ServiceRules` of services/model.ts asks for. */
+export interface ServicesConfig {
+  /** `svc_election`: addresses spread over the nodes; false: the election's leader answers for all. */
+  readonly isSpread: boolean;
+  /** `svc_namespace`; '' = all. */
+  readonly namespace: string;
+  /** Where their addresses go unless something says otherwise; undefined: the interface whose subnet holds the address. */
+  readonly interfaceName: string | undefined;
+  /** `lb_class_name`; may be ''. */
+  readonly className: string;
+  /** Services without a class are ours as well, unless isClassOnly. */
+  readonly isClassLegacy: boolean;
+  readonly isClassOnly: boolean;
+  /** `svc_ignore_exclude_label`. */
+  readonly ignoresExcludeLabel: boolean;
+  /** `svc_pools` as written: services/pools reads it. */
+  readonly pools: string;
+  /** Addresses moved a minute, at most; 0 = none. */
+  readonly rebalancePerMinute: number;
+  /** kube-vip's ConfigMap of pools. */
+  readonly configMap: { readonly namespace: string; readonly name: string };
+}
+
 export interface ObserveConfig {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** `log_format`: JSON lines, readable text, or text exactly when stdout is a terminal. */
@@ -104,8 +127,12 @@ export interface ObserveConfig {
 export interface Config {
   readonly nodeName: string;
   readonly isControlPlane: boolean;
+  /** On vip_leasename or, for Services alone, on svc_leasename. */
   readonly election: ElectionConfig;
+  /** Without sources where only Services are served; its times are for their addresses as well. */
   readonly vip: VipConfig;
+  /** undefined: Services are left alone. */
+  readonly services: ServicesConfig | undefined;
   readonly api: ApiConfig;
   readonly heartbeat: HeartbeatConfig;
   readonly apiHealth: ApiHealthConfig;

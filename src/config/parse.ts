@@ -13,6 +13,7 @@ import {
   heartbeatKeys,
   parseEndpoint,
   warnUnsupported,
+  warnUnused,
 } from './check.ts';
 import type {
   ApiConfig,
@@ -23,9 +24,11 @@ import type {
   HeartbeatConfig,
   NameFamilies,
   ObserveConfig,
+  ServicesConfig,
   VipConfig,
   VipSource,
 } from './config.ts';
+import { electionLease } from './election-lease.ts';
 import { parseFile, type ConfigFile } from './file.ts';
 import { finding, type Finding, type Findings } from './finding.ts';
 import { checkNames } from './name.ts';
@@ -36,6 +39,9 @@ import { durationMs, logLevelOf, parseStringMap } from './value.ts';
 /** pkg/arp/arp.go of kube-vip: below the first, the second is used. */
 const ARP_RATE_MIN_MS = 500;
 const ARP_RATE_FALLBACK_MS = 3_000;
+
+/** vip_servicesinterface of kube-vip. */
+const AUTO_INTERFACE = 'auto';
 
 export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -80,6 +86,7 @@ export function parseConfig(input: ConfigInput): ParsedConfig {
   checkForms(values, findings);
   const bgpPeers = readPeers(values, fileContent.peers, findings);
   warnUnsupported(given.values, findings);
+  warnUnused(values, findings);
   findings.warnings.push(...checkNames(input.env));
 
   const effective: Values = {
@@ -203,7 +210,8 @@ function buildConfig(values: Values, sources: readonly VipSource[]): Config {
     nodeName: values.vip_nodename.value,
     isControlPlane: values.cp_enable.value === 'true',
     election: buildElection(values),
-    vip: buildVip(values, sources),
+    vip: buildVip(values, values.cp_enable.value === 'true' ? sources : []),
+    services: values.svc_enable.value === 'true' ? buildServices(values) : undefined,
     api: buildApi(values),
     heartbeat: buildHeartbeat(values),
     apiHealth: buildApiHealth(values),
@@ -212,10 +220,10 @@ function buildConfig(values: Values, sources: readonly VipSource[]): Config {
 }
 
 function buildElection(values: Values): ElectionConfig {
-  const [leaseName = '', namespace = values.cp_namespace.value] = values.vip_leasename.value.split('/').reverse();
+  const { namespace = values.cp_namespace.value, name } = electionLease(values);
   return {
     namespace,
-    leaseName,
+    leaseName: name,
     identity: values.vip_nodename.value,
     leaseDurationMs: Number(values.vip_leaseduration.value) * 1_000,
     renewDeadlineMs: Number(values.vip_renewdeadline.value) * 1_000,
@@ -237,6 +245,27 @@ function buildVip(values: Values, sources: readonly VipSource[]): VipConfig {
     conflictTimeoutMs: durationMs(values.vip_conflict_timeout.value),
     conflictPolicy: values.vip_conflict_policy.value as ConflictPolicy, // checked against the row's words
     nameRefreshMs: durationMs(values.vip_dns_refresh.value),
+  };
+}
+
+function buildServices(values: Values): ServicesConfig {
+  const isOn = (name: OptionName): boolean => values[name].value === 'true';
+  const { svc_configmap_namespace: namespace, vip_servicesinterface: own, vip_interface: shared } = values;
+  const interfaceName = own.value === '' ? shared.value : own.value;
+  return {
+    isSpread: isOn('svc_election'),
+    namespace: values.svc_namespace.value,
+    interfaceName: interfaceName === '' || interfaceName === AUTO_INTERFACE ? undefined : interfaceName,
+    className: values.lb_class_name.value,
+    isClassLegacy: isOn('lb_class_legacy_handling'),
+    isClassOnly: isOn('lb_class_only'),
+    ignoresExcludeLabel: isOn('svc_ignore_exclude_label'),
+    pools: values.svc_pools.value,
+    rebalancePerMinute: Number(values.svc_rebalance.value),
+    configMap: {
+      namespace: namespace.value === '' ? values.cp_namespace.value : namespace.value,
+      name: values.svc_configmap.value,
+    },
   };
 }
 

@@ -1,8 +1,14 @@
-/** kube-vip's settings for Services of type LoadBalancer: accepted, not acted upon yet. */
+/** Services of type LoadBalancer: which ones, from which pools, on which interface. Egress and UPnP of kube-vip: accepted. */
 
 import type { Option } from '../option.ts';
 
-const NO_SERVICES = 'addresses of Services are not announced yet';
+const NO_LEASE_EACH = 'one election serves all Services, and every node computes the same owner of each address';
+const NO_FILTER = 'traffic to other ports is not filtered yet';
+const STATUS_WRITTEN = 'the status of a Service is how addresses are remembered, so it is always written';
+const SLICES_ONLY = 'EndpointSlices are always used';
+const NO_UPNP = 'UPnP is not supported yet';
+const NO_DEBOUNCE = 'changes are gathered for some milliseconds, never longer';
+const NO_MIRROR = 'traffic is not mirrored';
 const NO_EGRESS = 'egress of Services is not supported yet';
 const UNUSED = 'kube-vip reads it and does nothing with it; so does Holdfast';
 
@@ -14,8 +20,7 @@ export const SERVICES_OPTIONS = [
     section: 'services',
     type: { kind: 'boolean' },
     default: 'false',
-    doc: 'Announce Services of type LoadBalancer.',
-    unsupported: NO_SERVICES,
+    doc: 'Give Services of type LoadBalancer addresses, and answer for them. With or without cp_enable; one of the two must be on.',
   },
   {
     name: 'svc_election',
@@ -24,8 +29,7 @@ export const SERVICES_OPTIONS = [
     section: 'services',
     type: { kind: 'boolean' },
     default: 'false',
-    doc: 'A Lease for each Service.',
-    unsupported: NO_SERVICES,
+    doc: 'Spread the addresses over all nodes, each with one owner that every node computes alike; false: the leader answers for all of them. Either way there is one Lease, not one for each Service.',
   },
   {
     name: 'svc_leasename',
@@ -34,8 +38,7 @@ export const SERVICES_OPTIONS = [
     section: 'services',
     type: { kind: 'text' },
     default: 'plndr-svcs-lock',
-    doc: 'Name of the Lease for all Services.',
-    unsupported: NO_SERVICES,
+    doc: 'Name of the Lease, or `namespace/name`, while cp_enable is off. With cp_enable one election serves both, on vip_leasename: nodes that only serve Services beside such nodes need svc_leasename set to the same Lease, or there are two elections.',
   },
   {
     name: 'svc_namespace',
@@ -45,8 +48,7 @@ export const SERVICES_OPTIONS = [
     type: { kind: 'text' },
     default: '',
     derived: 'all namespaces',
-    doc: 'Watch the Services of this namespace only.',
-    unsupported: NO_SERVICES,
+    doc: 'Serve the Services of this namespace only.',
   },
   {
     name: 'vip_servicesinterface',
@@ -56,9 +58,8 @@ export const SERVICES_OPTIONS = [
     section: 'services',
     type: { kind: 'text' },
     default: '',
-    derived: 'vip_interface',
-    doc: 'Interface for the addresses of Services.',
-    unsupported: NO_SERVICES,
+    derived: 'vip_interface, else auto',
+    doc: 'Interface for the addresses of Services; `auto`: on each node the interface whose subnet holds the address.',
   },
   {
     name: 'lb_class_only',
@@ -67,8 +68,7 @@ export const SERVICES_OPTIONS = [
     section: 'services',
     type: { kind: 'boolean' },
     default: 'false',
-    doc: 'Only Services that name the class.',
-    unsupported: NO_SERVICES,
+    doc: 'Only Services that name the class in spec.loadBalancerClass.',
   },
   {
     name: 'lb_class_name',
@@ -79,7 +79,6 @@ export const SERVICES_OPTIONS = [
     default: 'kube-vip.io/kube-vip-class',
     keepsEmptyFrom: ['env', 'flag'],
     doc: 'The load balancer class answered to; may be set to the empty string.',
-    unsupported: NO_SERVICES,
   },
   {
     name: 'lb_class_legacy_handling',
@@ -88,8 +87,56 @@ export const SERVICES_OPTIONS = [
     section: 'services',
     type: { kind: 'boolean' },
     default: 'true',
-    doc: 'Accept Services without a class as well.',
-    unsupported: NO_SERVICES,
+    doc: 'Accept Services without a class as well; false: only those whose class is lb_class_name, which may be empty.',
+  },
+  {
+    name: 'svc_pools',
+    isOwn: true,
+    flag: 'servicesPools',
+    section: 'services',
+    type: { kind: 'text' },
+    default: '',
+    derived: 'pools of the cluster only',
+    doc: 'Addresses to give, such as `192.168.0.200-192.168.0.250,2001:db8::/120`; beside the ConfigMap of kube-vip and the pools of MetalLB and Cilium, where they are installed.',
+  },
+  {
+    name: 'svc_rebalance',
+    isOwn: true,
+    flag: 'servicesRebalance',
+    section: 'services',
+    type: { kind: 'integer', min: 0, max: 1_000 },
+    default: '0',
+    doc: 'Addresses moved a minute, at most, so that nodes that came (back) get their share; 0: an address stays where it is.',
+  },
+  {
+    name: 'svc_ignore_exclude_label',
+    isOwn: true,
+    flag: 'servicesIgnoreExcludeLabel',
+    section: 'services',
+    type: { kind: 'boolean' },
+    default: 'false',
+    doc: 'Answer also on nodes labelled node.kubernetes.io/exclude-from-external-load-balancers (`--ignore-exclude-lb` of MetalLB).',
+  },
+  {
+    name: 'svc_configmap',
+    aliases: ['KUBEVIP_CONFIG_MAP'],
+    isOwn: true,
+    flag: 'servicesConfigMap',
+    section: 'services',
+    type: { kind: 'text' },
+    default: 'kubevip',
+    doc: 'The ConfigMap with pools that the cloud provider of kube-vip reads.',
+  },
+  {
+    name: 'svc_configmap_namespace',
+    aliases: ['KUBEVIP_NAMESPACE'],
+    isOwn: true,
+    flag: 'servicesConfigMapNamespace',
+    section: 'services',
+    type: { kind: 'text' },
+    default: '',
+    derived: 'cp_namespace',
+    doc: 'Namespace of that ConfigMap.',
   },
   {
     name: 'per_service_election_on_demand',
@@ -99,7 +146,7 @@ export const SERVICES_OPTIONS = [
     type: { kind: 'boolean' },
     default: 'false',
     doc: 'A Lease for those Services that ask for it by annotation.',
-    unsupported: NO_SERVICES,
+    unsupported: NO_LEASE_EACH,
   },
   {
     name: 'enable_service_security',
@@ -109,7 +156,7 @@ export const SERVICES_OPTIONS = [
     type: { kind: 'boolean' },
     default: 'false',
     doc: 'Admit traffic to the ports of the Service only.',
-    unsupported: NO_SERVICES,
+    unsupported: NO_FILTER,
   },
   {
     name: 'disable_service_updates',
@@ -119,7 +166,7 @@ export const SERVICES_OPTIONS = [
     type: { kind: 'boolean' },
     default: 'false',
     doc: 'Never write the status of a Service.',
-    unsupported: NO_SERVICES,
+    unsupported: STATUS_WRITTEN,
   },
   {
     name: 'enable_endpoints',
@@ -129,7 +176,7 @@ export const SERVICES_OPTIONS = [
     type: { kind: 'boolean' },
     default: 'false',
     doc: 'Use Endpoints instead of EndpointSlices.',
-    unsupported: NO_SERVICES,
+    unsupported: SLICES_ONLY,
   },
   {
     name: 'enable_upnp',
@@ -139,7 +186,7 @@ export const SERVICES_OPTIONS = [
     type: { kind: 'boolean' },
     default: 'false',
     doc: 'Open ports on the router by UPnP.',
-    unsupported: NO_SERVICES,
+    unsupported: NO_UPNP,
   },
   {
     name: 'debounce_time',
@@ -149,7 +196,7 @@ export const SERVICES_OPTIONS = [
     type: { kind: 'duration', unit: 's', minMs: 0, maxMs: 3_600_000 },
     default: '0s',
     doc: 'How long changes of a Service are gathered. (kube-vip never reads the variable.)',
-    unsupported: NO_SERVICES,
+    unsupported: NO_DEBOUNCE,
   },
   {
     name: 'mirror_dest_interface',
@@ -159,7 +206,7 @@ export const SERVICES_OPTIONS = [
     type: { kind: 'text' },
     default: '',
     doc: 'Interface to which the traffic of the services interface is mirrored.',
-    unsupported: NO_SERVICES,
+    unsupported: NO_MIRROR,
   },
   {
     name: 'instance_name',

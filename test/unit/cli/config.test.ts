@@ -78,7 +78,7 @@ describe('holdfast config', () => {
     expect(stdout).toMatch(/vip_subnet +│ 32 +│ default/);
     expect(stdout).toContain('warning CONFIG_NAME_MISSPELLED');
     expect(stdout).toContain('Rename vip_interfce to vip_interface.');
-    expect(stdout).not.toContain('svc_enable');
+    expect(stdout).not.toContain('enable_upnp');
     expect(stdout).not.toContain('hush');
   });
 

@@ -404,7 +404,7 @@ describe("kube-vip's own manifests", () => {
     ['pod-ipv6', ['fd00::40/128'], []],
     ['pod-vip', ['192.168.0.40/32'], ['CONFIG_DEPRECATED']],
     ['pod-lose-leadership', ['192.168.0.40/32'], ['CONFIG_VALUE_ADJUSTED', 'CONFIG_NOT_SUPPORTED']],
-    ['pod-services', ['192.168.0.40/32'], ['CONFIG_NOT_SUPPORTED', 'CONFIG_NOT_SUPPORTED', 'CONFIG_NOT_SUPPORTED']],
+    ['pod-services', ['192.168.0.40/32'], ['CONFIG_NOT_SUPPORTED']],
   ])('%s holds %j and warns %j', (name, addresses, codes) => {
     const { config, warnings } = parseVector(name);
     expect(
