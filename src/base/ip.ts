@@ -27,27 +27,45 @@ export type IpReason = 'not-an-address' | 'leading-zero' | 'zone' | 'ipv4-mapped
 /** Parses dotted-quad IPv4 or IPv6 text. Refuses what looks like an address but means different things to different tools. */
 export function parseIp(text: string): Outcome<Ip, IpReason> {
   if (/^\d+(\.\d+){3}$/.test(text)) {
-    if (text.split('.').some((octet) => octet.length > 1 && octet.startsWith('0'))) {
-      return refused('leading-zero', text);
-    }
-    if (!ipaddr.IPv4.isValidFourPartDecimal(text)) return refused('not-an-address', text);
-    return ok(ipFromBytes(Uint8Array.from(ipaddr.IPv4.parse(text).toByteArray())));
+    const octets = text.split('.');
+    if (octets.some((octet) => octet.length > 1 && octet.startsWith('0'))) return refused('leading-zero', text);
+    if (octets.some((octet) => Number(octet) > 255)) return refused('not-an-address', text);
+    return ok(ipv4(new Uint8Array(octets.map(Number))));
   }
   if (text.includes('%')) return refused('zone', text);
-  if (!text.includes(':') || !ipaddr.IPv6.isValid(text)) return refused('not-an-address', text);
-  const parsed = ipaddr.IPv6.parse(text);
-  if (parsed.isIPv4MappedAddress()) return refused('ipv4-mapped', text);
-  return ok(ipFromBytes(Uint8Array.from(parsed.toByteArray())));
+  if (/:0\d+\.|\.0\d/.test(text)) return refused('leading-zero', text);
+  const parsed = text.includes(':') ? parseIpv6(text) : undefined;
+  if (parsed === undefined) return refused('not-an-address', text);
+  if (isIpv4Mapped(parsed)) return refused('ipv4-mapped', text);
+  return ok(ipv6(new Uint8Array(parsed.toByteArray()), parsed));
+}
+
+/** ::ffff:0:0/96 (RFC 4291 §2.5.5.2). The library's own test goes through every special range first. */
+function isIpv4Mapped({ parts }: ipaddr.IPv6): boolean {
+  return parts[5] === 0xffff && parts.slice(0, 5).every((part) => part === 0);
+}
+
+function parseIpv6(text: string): ipaddr.IPv6 | undefined {
+  try {
+    return ipaddr.IPv6.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** An Ip from 4 or 16 octets in network order; the octets are copied. Throws RangeError on any other length. */
 export function ipFromBytes(bytes: Uint8Array): Ip {
-  if (bytes.length === 4) {
-    return { family: 'ipv4', text: Array.from(bytes).join('.'), bytes: Uint8Array.from(bytes) };
-  }
+  if (bytes.length === 4) return ipv4(new Uint8Array(bytes));
   if (bytes.length !== 16) throw new RangeError(`an address has 4 or 16 octets, not ${bytes.length}`);
-  const text = new ipaddr.IPv6(Array.from(bytes)).toRFC5952String();
-  return { family: 'ipv6', text, bytes: Uint8Array.from(bytes) };
+  return ipv6(new Uint8Array(bytes), new ipaddr.IPv6(Array.from(bytes)));
+}
+
+function ipv4(bytes: Uint8Array): Ip {
+  return { family: 'ipv4', text: bytes.join('.'), bytes };
+}
+
+function ipv6(bytes: Uint8Array, parsed: ipaddr.IPv6): Ip {
+  return { family: 'ipv6', text: parsed.toRFC5952String(), bytes };
 }
 
 /** Bits in an address of the family: 32 or 128. */
