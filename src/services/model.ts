@@ -62,7 +62,7 @@ export interface ServiceObject {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
-  /** creationTimestamp as written (RFC 3339 sorts as text), '' when absent. */
+  /** creationTimestamp to the second in UTC (RFC 3339 sorts as text), '' when absent. */
   readonly createdAt: string;
   readonly isBeingDeleted: boolean;
   readonly isLoadBalancer: boolean;
@@ -76,6 +76,8 @@ export interface ServiceObject {
   readonly families: readonly Family[];
   readonly familyPolicy: FamilyPolicy | undefined;
   readonly ports: readonly ServicePort[];
+  /** True: there are more than could be looked at, so that it can share an address with nobody. Absent: false. */
+  readonly hasMorePorts?: boolean;
   readonly trafficPolicy: TrafficPolicy;
   readonly selector: Labels;
   /** status.loadBalancer.ingress: IPs that could be parsed, in order. */
