@@ -111,6 +111,10 @@ export const SERVICE_ERRORS = {
     summary: 'The Service keeps an address that no pool holds any more.',
     remedy: 'Add the address to a pool, or clear it from the Service to get another.',
   },
+  ADDRESS_RELEASED: {
+    summary: 'An address in the status of the Service is not one it can have: it is given up.',
+    remedy: 'Where clients or DNS records use {address}, give them the address it has now.',
+  },
   DUAL_STACK_INCOMPLETE: {
     summary: 'The Service has an address of one family only.',
     remedy: 'Add a range of the missing family to the pool.',
@@ -130,6 +134,10 @@ export const SERVICE_ERRORS = {
   SERVICE_NAMESPACE: {
     summary: 'Services of other namespaces are not watched.',
     remedy: 'Unset svc_namespace, or move the Service to it.',
+  },
+  SERVICE_DELETED: {
+    summary: 'The Service is being deleted: it keeps its address until it is gone, and gets no other.',
+    remedy: 'If it stays, see who should remove its finalizers: `kubectl get service NAME -o yaml`.',
   },
   SERVICE_CLUSTER_IP: {
     summary: 'The Service has no cluster IP, which load balancing needs.',

@@ -8,7 +8,7 @@
  *               asked)     at a time)    Services)  be answered)     and why not)
  */
 
-import type { ErrorCode } from '../base/errors.ts';
+import type { ErrorCode, ErrorContext } from '../base/errors.ts';
 import type { Family, Ip, Prefix } from '../base/ip.ts';
 
 /** A Kubernetes object as people name it. `key` is namespace/name, or name for what belongs to no namespace. */
@@ -72,6 +72,8 @@ export interface ServiceObject {
   /** spec.loadBalancerIP as written; undefined when absent or ''. */
   readonly loadBalancerIp: string | undefined;
   readonly clusterIps: readonly Ip[];
+  /** spec.clusterIP is None. Absent: false. */
+  readonly isHeadless?: boolean;
   /** In the order asked for; empty when the object has none (then clusterIps tell). */
   readonly families: readonly Family[];
   readonly familyPolicy: FamilyPolicy | undefined;
@@ -280,6 +282,8 @@ export interface Reason {
   readonly pool: string;
   readonly code: ErrorCode;
   readonly message: string;
+  /** What fills the blanks of the code's remedy. */
+  readonly context?: ErrorContext;
 }
 
 /** A Service as asked for, of those that are ours. */
@@ -315,6 +319,8 @@ export type RequestOutcome =
   | {
       readonly kind: 'refused';
       readonly service: ServiceObject;
+      /** What of it can be read: on these terms it keeps what it has. */
+      readonly request: ServiceRequest;
       readonly reasons: readonly Reason[];
       readonly warnings: readonly Reason[];
     }
