@@ -1,0 +1,258 @@
+/**
+ * Text → the Kubernetes objects in it, as `kubectl apply -f` would find them: YAML with any number of documents, JSON, and
+ * lists (`kind: List` and the API's own `ServiceList`). Nothing of an object is believed but that it is a mapping with
+ * apiVersion and kind. Texts are hostile: size, number, nesting and aliases have limits, and whatever can't be read is
+ * named with its document and line.
+ */
+
+import { LineCounter, parseAllDocuments, type Document } from 'yaml';
+import { asArray, asText, isObject, type JsonObject } from '../base/json.ts';
+
+/** One text as given: `name` is what people call it (a path, or `standard input`). */
+export interface PlanText {
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface PlanDocument {
+  /** `pools.yaml, document 2`, `all.json, item 17`. */
+  readonly where: string;
+  /** The text's name, for telling two of the same object apart. */
+  readonly source: string;
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly raw: JsonObject;
+}
+
+export interface PlanDocuments {
+  readonly documents: readonly PlanDocument[];
+  /** One sentence for each thing that can't be read; any of them makes the whole input unreadable. */
+  readonly failures: readonly string[];
+}
+
+/** YAML costs some 80 times its size in memory and 0.4 s a megabyte (measured), JSON hardly more than itself. */
+export const YAML_DOCUMENT_MAX = 16 * 1024 * 1024;
+export const TEXT_MAX = 256 * 1024 * 1024;
+export const OBJECTS_MAX = 200_000;
+/** Lists in lists; the API knows none. */
+const LIST_DEPTH_MAX = 4;
+/** Objects in objects; schemas in CustomResourceDefinitions go to some 60. */
+const NESTING_MAX = 256;
+/** yaml's own count, which multiplies: ten anchors that each repeat the former one ten times are over it. */
+const ALIAS_MAX = 100;
+export const FAILURES_MAX = 20;
+/** Lines of comments before a document that are told apart from it. */
+const PREAMBLE_LINES_MAX = 1000;
+
+/** Documents of `texts`, in their order. */
+export function readDocuments(texts: readonly PlanText[]): PlanDocuments {
+  const reading: Reading = { documents: [], failures: [] };
+  for (const text of texts) readText(text, reading);
+  return reading;
+}
+
+interface Reading {
+  readonly documents: PlanDocument[];
+  readonly failures: string[];
+}
+
+function fail(reading: Reading, message: string): void {
+  if (reading.failures.length < FAILURES_MAX) reading.failures.push(message);
+  else reading.failures[FAILURES_MAX] = 'and more, which are not shown';
+}
+
+function readText(input: PlanText, reading: Reading): void {
+  const { name, text } = input;
+  if (text.length > TEXT_MAX) {
+    fail(reading, `${name} is of ${megabytes(text.length)}, and ${megabytes(TEXT_MAX)} are read at most`);
+    return;
+  }
+  if (/^\s*[{[]/.test(text.slice(0, 1000))) {
+    const json = parseJson(text);
+    if (json !== undefined) {
+      addValue(json.value, { where: name, source: name }, reading);
+      return;
+    }
+  }
+  let count = 0;
+  let line = 1;
+  for (const piece of splitDocuments(text)) {
+    count += readPiece(piece, { name, before: count, firstLine: line }, reading);
+    line += newlines(piece);
+  }
+}
+
+/** The value, boxed since JSON may be null; undefined when it is no JSON, or nested too deeply for the parser. */
+function parseJson(text: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(text) as unknown };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The text at its lines `---`, each piece beginning with its own: so that a file of thousands of documents isn't held as
+ * one syntax tree. What holds comments and directives only goes with what follows.
+ */
+export function splitDocuments(text: string): readonly string[] {
+  const pieces: string[] = [];
+  let from = 0;
+  for (const { index } of text.matchAll(/^---(?=\s|$)/gm)) {
+    const piece = text.slice(from, index);
+    if (isPreamble(piece)) continue;
+    pieces.push(piece);
+    from = index;
+  }
+  pieces.push(text.slice(from));
+  return pieces;
+}
+
+function isPreamble(piece: string): boolean {
+  return piece.split('\n', PREAMBLE_LINES_MAX).every((line) => /^\uFEFF?\s*([#%].*)?$/.test(line));
+}
+
+interface Piece {
+  readonly name: string;
+  /** Documents of the text before it. */
+  readonly before: number;
+  readonly firstLine: number;
+}
+
+/** Reads one piece and returns how many documents it had (more than one only where `...` ends one). */
+function readPiece(text: string, piece: Piece, reading: Reading): number {
+  const first = `${piece.name}, document ${piece.before + 1} (line ${piece.firstLine})`;
+  if (text.length > YAML_DOCUMENT_MAX) {
+    const sizes = `${megabytes(text.length)} of YAML in one document, and ${megabytes(YAML_DOCUMENT_MAX)} are read at most`;
+    fail(reading, `${first}: ${sizes}; JSON (\`kubectl get … -o json\`) may be of ${megabytes(TEXT_MAX)}`);
+    return 1;
+  }
+  const lines = new LineCounter();
+  let documents: readonly Document.Parsed[];
+  try {
+    const parsed = parseAllDocuments(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      merge: true,
+      logLevel: 'silent',
+    });
+    documents = Array.isArray(parsed) ? parsed : [];
+  } catch (error) {
+    fail(reading, `${first}: not YAML: ${failureText(error)}`);
+    return 1;
+  }
+  for (const [index, document] of documents.entries()) {
+    const number = piece.before + index + 1;
+    const [problem] = document.errors;
+    const at = problem === undefined ? document.range[0] : problem.pos[0];
+    const line = piece.firstLine + lines.linePos(at).line - 1;
+    const where = `${piece.name}, document ${number}`;
+    if (problem !== undefined) {
+      fail(reading, `${where}, line ${line}: not YAML: ${failureText(problem)}`);
+      continue;
+    }
+    const value = toValue(document);
+    if (value.ok) addValue(value.value, { where, source: piece.name }, reading);
+    else fail(reading, `${where}, line ${line}: ${value.reason}`);
+  }
+  return documents.length;
+}
+
+type Converted = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly reason: string };
+
+function toValue(document: Document.Parsed): Converted {
+  try {
+    return { ok: true, value: document.toJS({ maxAliasCount: ALIAS_MAX }) as unknown };
+  } catch (error) {
+    const isBomb = error instanceof ReferenceError && error.message.startsWith('Excessive alias');
+    const reason = isBomb ? 'its aliases (*name) repeat each other too often to be read' : failureText(error);
+    return { ok: false, reason };
+  }
+}
+
+/** What a parser threw or found, on one line; a RangeError is its stack, which yaml may catch itself. */
+function failureText(error: unknown): string {
+  const message = error instanceof Error ? error.message : '';
+  if (error instanceof RangeError || message.startsWith('Maximum call stack')) return 'nested too deeply';
+  return message.split('\n')[0] || 'it cannot be read';
+}
+
+interface Place {
+  readonly where: string;
+  readonly source: string;
+}
+
+/** An object, the objects of a list, or nothing for an empty document. */
+function addValue(value: unknown, place: Place, reading: Reading, depth = 0): void {
+  if (value === null || value === undefined) return;
+  if (!isObject(value)) {
+    fail(reading, `${place.where}: not a Kubernetes object, but ${describe(value)}`);
+    return;
+  }
+  const kind = asText(value['kind']);
+  const apiVersion = asText(value['apiVersion']);
+  if (kind === undefined || apiVersion === undefined) {
+    const missing = kind === undefined ? 'kind' : 'apiVersion';
+    fail(reading, `${place.where}: not a Kubernetes object: it has no ${missing}`);
+    return;
+  }
+  if (kind.endsWith('List') && Array.isArray(value['items'])) {
+    addItems(value, { kind, apiVersion }, place, reading, depth);
+    return;
+  }
+  if (reading.documents.length >= OBJECTS_MAX) {
+    fail(reading, `${place.where}: more than ${OBJECTS_MAX} objects, which are read at most`);
+    return;
+  }
+  if (isDeep(value, NESTING_MAX)) {
+    fail(reading, `${place.where}: nested more than ${NESTING_MAX} deep (or an alias contains itself)`);
+    return;
+  }
+  reading.documents.push({ ...place, apiVersion, kind, raw: value });
+}
+
+/** Items of a ServiceList have neither kind nor apiVersion of their own: the list's name tells. */
+function addItems(
+  list: JsonObject,
+  type: { readonly kind: string; readonly apiVersion: string },
+  place: Place,
+  reading: Reading,
+  depth: number,
+): void {
+  if (depth >= LIST_DEPTH_MAX) {
+    fail(reading, `${place.where}: lists in more than ${LIST_DEPTH_MAX} lists`);
+    return;
+  }
+  const kind = type.kind.slice(0, -'List'.length);
+  const own = kind === '' ? {} : { kind, apiVersion: type.apiVersion };
+  for (const [index, item] of asArray(list['items']).entries()) {
+    const isBare = isObject(item) && item['kind'] === undefined;
+    addValue(
+      isBare ? { ...own, ...item } : item,
+      { ...place, where: `${place.where}, item ${index + 1}` },
+      reading,
+      depth + 1,
+    );
+  }
+}
+
+/** Whether something in it is more than `left` deep. What contains itself is endlessly deep. */
+function isDeep(value: unknown, left: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return left === 0 || Object.values(value).some((child) => isDeep(child, left - 1));
+}
+
+function describe(value: unknown): string {
+  if (Array.isArray(value)) return 'a list (a Kubernetes list has kind: List and items)';
+  return typeof value === 'string' ? 'a text' : `a ${typeof value}`;
+}
+
+function newlines(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count += 1;
+  return count;
+}
+
+function megabytes(length: number): string {
+  return `${Math.ceil(length / (1024 * 1024))} MiB`;
+}

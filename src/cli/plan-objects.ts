@@ -1,0 +1,209 @@
+/**
+ * Documents → one object of each name, by kind, in an order that doesn't depend on that of the documents.
+ *
+ * An object may be there twice: as the cluster has it (it has a uid or resourceVersion) and as somebody wrote it. Then the
+ * plan is for the cluster after `kubectl apply`: what is written counts, status and whatever else the cluster added stay.
+ * Of two from the cluster the newer one counts, of two written ones the later (by name of the file, then within it);
+ * both are told as OBJECT_DUPLICATE unless they say the same.
+ */
+
+import { ERRORS, fillRemedy, type ErrorCode } from '../base/errors.ts';
+import { asObject, asText, asTextMap, metadataText, parseJson, type JsonObject } from '../base/json.ts';
+import type { ObjectProblem, ObjectRef } from '../services/model.ts';
+import { objectRef } from '../services/objects/object-ref.ts';
+import type { PlanDocument } from './plan-documents.ts';
+
+/** The kinds that matter, each with the versions that are read; the group is what they have in common. */
+const KINDS = {
+  Service: ['v1'],
+  ConfigMap: ['v1'],
+  Node: ['v1'],
+  Namespace: ['v1'],
+  EndpointSlice: ['discovery.k8s.io/v1'],
+  Lease: ['coordination.k8s.io/v1'],
+  IPAddressPool: ['metallb.io/v1beta1'],
+  L2Advertisement: ['metallb.io/v1beta1'],
+  BGPAdvertisement: ['metallb.io/v1beta1'],
+  CiliumLoadBalancerIPPool: ['cilium.io/v2', 'cilium.io/v2alpha1'],
+  CiliumL2AnnouncementPolicy: ['cilium.io/v2alpha1', 'cilium.io/v2'],
+} as const satisfies Readonly<Record<string, readonly string[]>>;
+
+export type PlanKind = keyof typeof KINDS;
+
+/** What a kind was called before; nothing is taken from them. */
+const FORMER_KINDS: Readonly<Record<string, PlanKind>> = { AddressPool: 'IPAddressPool' };
+
+export interface PlanObjects {
+  /** Raw objects of a kind, in order of their keys. */
+  readonly ofKind: (kind: PlanKind) => readonly JsonObject[];
+  readonly problems: readonly ObjectProblem[];
+  /** Documents of kinds that don't matter. */
+  readonly ignored: number;
+}
+
+export function collectObjects(documents: readonly PlanDocument[]): PlanObjects {
+  const found = new Map<string, Found[]>();
+  const problems: ObjectProblem[] = [];
+  let ignored = 0;
+  for (const document of documents) {
+    const use = useOf(document);
+    if (use.kind === 'ignored') {
+      ignored += 1;
+    } else if (use.kind === 'refused') {
+      problems.push(use.problem);
+    } else {
+      const object = objectRef(use.name, document.raw);
+      const id = `${use.name}/${object.key}`;
+      const same = found.get(id);
+      if (same === undefined) found.set(id, [{ object, document }]);
+      else same.push({ object, document });
+    }
+  }
+  const byKind = new Map<string, JsonObject[]>();
+  for (const id of [...found.keys()].sort()) {
+    const same = found.get(id) ?? [];
+    const kind = same[0]?.object.kind ?? '';
+    const raws = byKind.get(kind) ?? [];
+    raws.push(...(isNameless(same) ? same.map(({ document }) => document.raw) : [mergeSame(same, problems)]));
+    byKind.set(kind, raws);
+  }
+  return { ofKind: (kind) => byKind.get(kind) ?? [], problems, ignored };
+}
+
+interface Found {
+  readonly object: ObjectRef;
+  readonly document: PlanDocument;
+}
+
+/** Objects without a proper name aren't the same one: each is refused by its decoder. */
+function isNameless(same: readonly Found[]): boolean {
+  return same.some(({ document }) => metadataText(document.raw, 'name') === undefined);
+}
+
+type Use =
+  | { readonly kind: 'used'; readonly name: PlanKind }
+  | { readonly kind: 'ignored' }
+  | { readonly kind: 'refused'; readonly problem: ObjectProblem };
+
+function useOf({ kind, apiVersion, raw }: PlanDocument): Use {
+  const former = FORMER_KINDS[kind];
+  if (former !== undefined && groupOf(apiVersion) === groupOf(KINDS[former][0])) {
+    const message = `${kind} is the former name of ${former}, and nothing is taken from it`;
+    return { kind: 'refused', problem: problemOf('OBJECT_INVALID', objectRef(kind, raw), message, { field: 'kind' }) };
+  }
+  if (!isPlanKind(kind)) return { kind: 'ignored' };
+  const versions: readonly string[] = KINDS[kind];
+  if (versions.includes(apiVersion)) return { kind: 'used', name: kind };
+  if (isOtherApi(apiVersion, versions)) return { kind: 'ignored' };
+  const message = `apiVersion is ${JSON.stringify(apiVersion.slice(0, 80))}, but a ${kind} is read as ${versions.join(' or ')}: nothing of it is used`;
+  return {
+    kind: 'refused',
+    problem: problemOf('OBJECT_INVALID', objectRef(kind, raw), message, { field: 'apiVersion' }),
+  };
+}
+
+function isPlanKind(kind: string): kind is PlanKind {
+  return Object.hasOwn(KINDS, kind);
+}
+
+/** Somebody else's kind of the same name, such as Knative's Service; Kubernetes' own groups have no such. */
+function isOtherApi(apiVersion: string, versions: readonly string[]): boolean {
+  const group = groupOf(apiVersion);
+  return group.includes('.') && !group.endsWith('.k8s.io') && group !== groupOf(versions[0] ?? '');
+}
+
+function groupOf(apiVersion: string): string {
+  return apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
+}
+
+function problemOf(
+  code: ErrorCode,
+  object: ObjectRef,
+  message: string,
+  context: Readonly<Record<string, string>>,
+): ObjectProblem {
+  const remedy = fillRemedy(ERRORS[code].remedy, { object: `${object.kind} ${object.key}`, ...context });
+  return { object, code, message, remedy };
+}
+
+function mergeSame(same: readonly Found[], problems: ObjectProblem[]): JsonObject {
+  const live = latest(
+    same.filter(({ document }) => isLive(document.raw)),
+    problems,
+  );
+  const written = latest(
+    same.filter(({ document }) => !isLive(document.raw)),
+    problems,
+  );
+  if (live === undefined || written === undefined) return (live ?? written)?.document.raw ?? {};
+  return applied(written.document.raw, live.document.raw);
+}
+
+function isLive(raw: JsonObject): boolean {
+  return metadataText(raw, 'resourceVersion') !== undefined || metadataText(raw, 'uid') !== undefined;
+}
+
+/** The one that counts. resourceVersions can be compared (KEP-5504), where there are any. */
+function latest(same: readonly Found[], problems: ObjectProblem[]): Found | undefined {
+  let best: Found | undefined;
+  for (const found of same) {
+    if (best === undefined) {
+      best = found;
+      continue;
+    }
+    const isSame = stableText(best.document.raw) === stableText(found.document.raw);
+    const [used, other]: readonly [Found, Found] = version(found) >= version(best) ? [found, best] : [best, found];
+    best = used;
+    if (isSame) continue;
+    const message = `given twice with different contents, in ${other.document.where} and in ${used.document.where}: the latter is used`;
+    problems.push(problemOf('OBJECT_DUPLICATE', used.object, message, { used: used.document.where }));
+  }
+  return best;
+}
+
+function version({ document }: Found): bigint {
+  const text = metadataText(document.raw, 'resourceVersion') ?? '';
+  return /^\d{1,40}$/.test(text) ? BigInt(text) : 0n;
+}
+
+/** JSON with keys in order, so that two texts are equal exactly when the values are. */
+function stableText(value: unknown): string {
+  return JSON.stringify(value, (_, child: unknown) => {
+    const object = asObject(child);
+    return object === undefined
+      ? child
+      : Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+/** What the API server chose for a Service, which a manifest needn't repeat. */
+const CHOSEN_FIELDS = ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'loadBalancerClass'] as const;
+
+/** The object after `kubectl apply` of `written`: near enough for what is read of it. */
+function applied(written: JsonObject, live: JsonObject): JsonObject {
+  const liveMetadata = asObject(live['metadata']) ?? {};
+  const metadata = asObject(written['metadata']) ?? {};
+  const last = asObject(parseJson(asTextMap(liveMetadata['annotations'])[LAST_APPLIED] ?? ''));
+  const lastMetadata = asObject(last?.['metadata']) ?? {};
+  const merged = (field: string): JsonObject => {
+    const former = asObject(lastMetadata[field]) ?? {};
+    const kept = Object.entries(asObject(liveMetadata[field]) ?? {}).filter(([key]) => !Object.hasOwn(former, key));
+    return { ...Object.fromEntries(kept), ...asObject(metadata[field]) };
+  };
+  const liveSpec = asObject(live['spec']) ?? {};
+  const spec = asObject(written['spec']);
+  const chosen =
+    asText(live['kind']) === 'Service' ? CHOSEN_FIELDS.filter((field) => liveSpec[field] !== undefined) : [];
+  return {
+    ...live,
+    ...written,
+    metadata: { ...liveMetadata, ...metadata, annotations: merged('annotations'), labels: merged('labels') },
+    ...(spec === undefined
+      ? {}
+      : { spec: { ...Object.fromEntries(chosen.map((field) => [field, liveSpec[field]])), ...spec } }),
+    ...(live['status'] === undefined ? {} : { status: live['status'] }),
+  };
+}
+
+/** Where `kubectl apply` keeps what it was given the last time. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
