@@ -1,12 +1,10 @@
 /** The documents that tell a client what is here: health, version, groups and resources. */
 
-import { apiVersionOf, KINDS } from './kinds.ts';
+import { apiVersionOf, type Kind } from './kinds.ts';
 import type { Json } from './object.ts';
 
-const GROUPS = [...new Set(KINDS.map((kind) => kind.group))].filter((group) => group !== '');
-
-/** The answer to a path outside the resources: text, a document, or undefined when there is nothing. */
-export function discovery(path: string): string | Json | undefined {
+/** The answer to a path outside the resources of `kinds`: text, a document, or undefined when there is nothing. */
+export function discovery(path: string, kinds: readonly Kind[]): string | Json | undefined {
   switch (path.replace(/\/$/, '')) {
     case '/healthz':
     case '/livez':
@@ -17,21 +15,23 @@ export function discovery(path: string): string | Json | undefined {
     case '/api':
       return { kind: 'APIVersions', versions: ['v1'] };
     case '/apis':
-      return { kind: 'APIGroupList', apiVersion: 'v1', groups: GROUPS.map(group) };
+      return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups(kinds) };
     default:
-      return resources(path.replace(/^\/apis?\//, ''));
+      return resources(path.replace(/^\/apis?\//, '').replace(/\/$/, ''), kinds);
   }
 }
 
-function group(name: string): Json {
-  const versions = KINDS.filter((kind) => kind.group === name).map((kind) => kind.version);
-  const [version = 'v1'] = versions;
-  const entry = { groupVersion: `${name}/${version}`, version };
-  return { name, versions: [entry], preferredVersion: entry };
+function groups(kinds: readonly Kind[]): readonly Json[] {
+  const names = new Set(kinds.map((kind) => kind.group).filter((name) => name !== ''));
+  return [...names].map((name) => {
+    const versions = [...new Set(kinds.filter((kind) => kind.group === name).map((kind) => kind.version))];
+    const entries = versions.map((version) => ({ groupVersion: `${name}/${version}`, version }));
+    return { name, versions: entries, preferredVersion: entries[0] };
+  });
 }
 
-function resources(groupVersion: string): Json | undefined {
-  const kinds = KINDS.filter((kind) => apiVersionOf(kind) === groupVersion);
+function resources(groupVersion: string, all: readonly Kind[]): Json | undefined {
+  const kinds = all.filter((kind) => apiVersionOf(kind) === groupVersion);
   if (kinds.length === 0) return undefined;
   const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
   const rows = kinds.flatMap((kind) => {

@@ -18,6 +18,10 @@ export interface Kind {
   readonly createsOnUpdate?: boolean;
   /** PUT without a resourceVersion overwrites whatever is there. */
   readonly updatesUnconditionally?: boolean;
+  /** The status subresource takes changes of labels and annotations too (Services: only spec is protected). */
+  readonly statusTakesMetadata?: boolean;
+  /** Not there before its group is installed (EmbeddedApi.install). */
+  readonly isCustom?: boolean;
   readonly validate?: (object: Json) => void;
 }
 
@@ -35,7 +39,7 @@ export const KINDS: readonly Kind[] = [
   },
   { ...CORE, resource: 'namespaces', kind: 'Namespace', isNamespaced: false, hasStatus: true },
   { ...CORE, resource: 'nodes', kind: 'Node', isNamespaced: false, hasStatus: true },
-  { ...CORE, resource: 'services', kind: 'Service', isNamespaced: true, hasStatus: true },
+  { ...CORE, resource: 'services', kind: 'Service', isNamespaced: true, hasStatus: true, statusTakesMetadata: true },
   { ...CORE, resource: 'events', kind: 'Event', isNamespaced: true, createsOnUpdate: true, validate: validateEvent },
   { ...CORE, resource: 'configmaps', kind: 'ConfigMap', isNamespaced: true },
   { ...CORE, resource: 'secrets', kind: 'Secret', isNamespaced: true },
@@ -48,7 +52,19 @@ export const KINDS: readonly Kind[] = [
     isNamespaced: true,
     updatesUnconditionally: true,
   },
+  custom('metallb.io/v1beta1', 'IPAddressPool', { isNamespaced: true, hasStatus: true }),
+  custom('metallb.io/v1beta1', 'L2Advertisement', { isNamespaced: true, hasStatus: true }),
+  custom('metallb.io/v1beta1', 'BGPAdvertisement', { isNamespaced: true, hasStatus: true }),
+  custom('cilium.io/v2', 'CiliumLoadBalancerIPPool', { isNamespaced: false, hasStatus: true }),
+  custom('cilium.io/v2alpha1', 'CiliumL2AnnouncementPolicy', { isNamespaced: false, hasStatus: true }),
 ];
+
+function custom(apiVersion: string, kind: string, rest: Pick<Kind, 'isNamespaced' | 'hasStatus'>): Kind {
+  const [group = '', version = ''] = apiVersion.split('/');
+  const singular = kind.toLowerCase();
+  const resource = singular.endsWith('y') ? `${singular.slice(0, -1)}ies` : `${singular}s`;
+  return { group, version, resource, kind, isCustom: true, ...rest };
+}
 
 /** `leases.coordination.k8s.io`, `services`: how messages name a resource. */
 export function qualified(kind: Kind): string {

@@ -124,6 +124,12 @@ export class EmbeddedApi {
     this.#watches.clear();
   }
 
+  /** Installs the custom resources of a group (`metallb.io`, `cilium.io`), or removes them; watches of them end. */
+  install(group: string, isInstalled = true): void {
+    this.store.install(group, isInstalled);
+    if (!isInstalled) this.dropWatches();
+  }
+
   /** A client's kubeconfig; with TLS, one with a certificate for `user`. */
   kubeconfig(user = 'kubernetes-admin', groups: readonly string[] = ['system:masters'], server = this.url): string {
     const client =
@@ -163,7 +169,7 @@ export class EmbeddedApi {
     }
     if (user === undefined) throw new ApiFailure(401, 'Unauthorized', 'Unauthorized');
     if (path === undefined) {
-      const document = discovery(url.pathname);
+      const document = discovery(url.pathname, this.store.kinds);
       if (typeof document === 'string') response.writeHead(200, { 'content-type': 'text/plain' }).end(document);
       else if (document !== undefined) answer(response, 200, document);
       else throw new ApiFailure(404, 'NotFound', 'the server could not find the requested resource');
@@ -263,6 +269,11 @@ export class EmbeddedApi {
       case 'compact':
         this.store.compact();
         break;
+      case 'install': {
+        const groups: unknown = await readBody(request);
+        for (const group of Array.isArray(groups) ? groups : []) this.install(String(group));
+        break;
+      }
       case 'requests':
         answer(response, 200, Object.fromEntries(this.requests));
         return;

@@ -52,6 +52,7 @@ export class Store {
   constructor(options: StoreOptions = {}) {
     this.#historyMax = options.historyMax ?? 1000;
     for (const kind of KINDS) {
+      if (kind.isCustom === true) continue;
       this.#kinds.set(`${apiVersionOf(kind)}/${kind.resource}`, kind);
       if (kind.kind !== 'Namespace') continue;
       for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease']) {
@@ -62,6 +63,24 @@ export class Store {
 
   get version(): number {
     return this.#version;
+  }
+
+  /** Everything that is there now. */
+  get kinds(): readonly Kind[] {
+    return [...this.#kinds.values()];
+  }
+
+  /** Brings the custom resources of a group (`metallb.io`), or takes them away with all their objects. */
+  install(group: string, isInstalled: boolean): void {
+    for (const kind of KINDS.filter((candidate) => candidate.isCustom === true && candidate.group === group)) {
+      const key = `${apiVersionOf(kind)}/${kind.resource}`;
+      if (isInstalled) this.#kinds.set(key, kind);
+      else if (this.#kinds.delete(key)) {
+        for (const { metadata } of this.list({ kind, namespace: '' })) {
+          this.delete({ kind, namespace: metadata.namespace ?? '' }, metadata.name);
+        }
+      }
+    }
   }
 
   kind(apiVersion: string, resource: string): Kind | undefined {
@@ -238,8 +257,13 @@ export class Store {
 
 /** The object to store: what the client may not set comes from the one before. */
 function merge(previous: KubeObject, sent: Json, kind: Kind, part: 'object' | 'status'): Json {
-  if (part === 'status') return { ...previous, status: sent['status'] };
   const sentMeta = isJson(sent['metadata']) ? sent['metadata'] : {};
+  if (part === 'status') {
+    const { labels, annotations } = sentMeta;
+    const isTaken = kind.statusTakesMetadata === true;
+    const kept = isTaken ? { ...previous.metadata, labels, annotations } : previous.metadata;
+    return { ...previous, metadata: kept, status: sent['status'] };
+  }
   const { name, namespace, uid, creationTimestamp } = previous.metadata;
   const metadata = { ...sentMeta, name, ...(namespace === undefined ? {} : { namespace }), uid, creationTimestamp };
   const { status: _, ...rest } = sent;

@@ -12,6 +12,8 @@ const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases';
 const NODES = '/api/v1/nodes';
 const SERVICES = '/api/v1/namespaces/default/services';
 
+const BALANCER = { type: 'LoadBalancer', ports: [{ port: 80 }] } as const;
+
 export interface ApiUnderTest {
   readonly client: ApiClient;
   /** Makes the server forget the changes that watches could still start from: what a restart does. */
@@ -179,6 +181,28 @@ export function describeApi(name: string, connect: () => Promise<ApiUnderTest>):
 
       test('a patch of what is not there is a 404', async () => {
         expectStatus(await client.request('PATCH', `${LEASES}/${fresh()}`, { body: {}, contentType }), 404, 'NotFound');
+      });
+
+      test('the path of the status takes annotations of a Service too, and nothing else of it', async () => {
+        const name = fresh();
+        const made = await create(SERVICES, { metadata: { name, annotations: { a: '1', b: '2' } }, spec: BALANCER });
+        const answer = await client.request('PATCH', `${SERVICES}/${name}/status`, {
+          body: {
+            metadata: { resourceVersion: versionOf(made), annotations: { b: null, c: '3' } },
+            spec: { sessionAffinity: 'ClientIP' },
+            status: { loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } },
+          },
+          contentType: 'application/merge-patch+json',
+        });
+        expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+        expect(metadata(json(answer.body))['annotations']).toEqual({ a: '1', c: '3' });
+        expect(json(answer.body)['spec']).toEqual(made['spec']);
+        expect(json(answer.body)['status']).toMatchObject({ loadBalancer: { ingress: [{ ip: '192.0.2.7' }] } });
+        const late = await client.request('PATCH', `${SERVICES}/${name}/status`, {
+          body: { metadata: { resourceVersion: versionOf(made) }, status: { loadBalancer: { ingress: [] } } },
+          contentType: 'application/merge-patch+json',
+        });
+        expectStatus(late, 409, 'Conflict');
       });
 
       test('the status of a Service is written by its own path only', async () => {
