@@ -49,6 +49,8 @@ export interface ReflectorOptions<T> {
   readonly deadlineMs?: number;
   /** In [0, 1); default Math.random. */
   readonly random?: () => number;
+  /** What became of each list, and of the head of each watch: why it failed, or undefined when it didn't. */
+  readonly onOutcome?: ((failure: ApiFailure | undefined) => void) | undefined;
   /** A watch ended, and will be opened again. */
   readonly onRestart?: ((reason: RestartReason) => void) | undefined;
 }
@@ -153,6 +155,7 @@ class ListWatch<T> implements Reflector {
       this.state = 'listing';
       const failure = await this.#list();
       if (this.#abort.signal.aborted) return;
+      this.#options.onOutcome?.(failure);
       if (failure !== undefined) {
         await this.#wait(failure.message, failure.retryAfterMs);
         return;
@@ -247,6 +250,7 @@ class ListWatch<T> implements Reflector {
     });
     if (!result.ok) {
       if (result.status === 410) return { kind: 'expired', message: result.message };
+      if (!this.#abort.signal.aborted) this.#options.onOutcome?.(result);
       const { message, retryAfterMs } = result;
       return { kind: 'failed', message, isAnswered: result.status !== undefined, retryAfterMs };
     }
@@ -257,6 +261,7 @@ class ListWatch<T> implements Reflector {
     this.state = 'watching';
     this.#lastEventAt = performance.now();
     this.#recovered(result.endpoint);
+    this.#options.onOutcome?.(undefined);
     return this.#consume(result.response);
   }
 
