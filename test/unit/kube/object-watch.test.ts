@@ -34,10 +34,13 @@ interface Kinds {
 const closers: (() => void)[] = [];
 let embedded: Embedded;
 let told: (readonly WatchedKind[])[];
+/** The Namespaces there were when last something was told. */
+let lastTold: ReadonlySet<string>;
 
 beforeEach(async () => {
   embedded = await startEmbedded();
   told = [];
+  lastTold = new Set();
 });
 
 afterEach(async () => {
@@ -53,7 +56,10 @@ function watch(more: { namespace?: string; discoveryIntervalMs?: number } = {}):
     decode,
     log: embedded.log.log,
     deadlineMs: 1000,
-    onChange: (kinds) => told.push([...kinds]),
+    onChange: (kinds) => {
+      told.push([...kinds]);
+      lastTold = new Set(objects.namespaces.keys());
+    },
     ...more,
   });
   closers.push(() => objects.stop());
@@ -71,9 +77,8 @@ async function synced(more: Parameters<typeof watch>[0] = {}): Promise<ObjectWat
 /** Until a change that concerns nobody has gone round, and everything before it was told. */
 async function settle(): Promise<void> {
   const name = `settle-${Math.random().toString(36).slice(2)}`;
-  const before = told.length;
   await embedded.write('POST', '/api/v1/namespaces', { metadata: { name } });
-  await until(() => told.slice(before).flat().includes('Namespace'), 'the change that ends the waiting');
+  await until(() => lastTold.has(name), 'the change that ends the waiting');
   told.length = 0;
 }
 
