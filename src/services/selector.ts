@@ -148,7 +148,7 @@ function tooMany(field: string, count: number, max: number): Refusal {
 function isLabelKey(key: string): boolean {
   const slash = key.indexOf('/');
   if (slash === -1) return isLabelName(key);
-  return slash > 0 && slash <= 253 && /^[a-z0-9.-]+$/.test(key.slice(0, slash)) && isLabelName(key.slice(slash + 1));
+  return slash <= 253 && /^[a-z0-9.-]+$/.test(key.slice(0, slash)) && isLabelName(key.slice(slash + 1));
 }
 
 function isLabelName(text: string): boolean {

@@ -231,7 +231,7 @@ describe('cluster IPs', () => {
     ['fe80::1%eth0', '"fe80::1%eth0", whose zone means something on one machine only'],
     ['none', '"none", which is no IP address'],
     ['10.96.0.5/32', '"10.96.0.5/32", which is no IP address'],
-    [`${'1'.repeat(1_000)}.1.1.1`, `"${'1'.repeat(60)}"…, which is no IP address`],
+    [`${'0'.repeat(1_000)}.1.1.1`, `"${'0'.repeat(60)}"…, which is no IP address`],
     [3232235777, '3232235777, not an IP address'],
     [null, undefined],
   ])('like %j are left out and named', (value, saying) => {
@@ -332,6 +332,7 @@ describe('addresses in the status', () => {
 
   it.each([
     ['x', 'status.loadBalancer.ingress is "x", not a list'],
+    [{}, 'status.loadBalancer.ingress is an object, not a list'],
     [['192.0.2.1'], 'status.loadBalancer.ingress[0] is "192.0.2.1", not an object'],
     [[{ ip: 'lb.example.org' }], 'status.loadBalancer.ingress[0].ip is "lb.example.org", which is no IP address'],
     [[{ ip: 5 }], 'status.loadBalancer.ingress[0].ip is 5, not an IP address'],
