@@ -7,6 +7,7 @@
 import { assert } from '../base/assert.ts';
 import { after, type MonotonicMs } from '../base/time.ts';
 import { tenureBasis, type Assessment } from '../leader/tenure.ts';
+import { idleSince, silentAfterMs } from '../leader/view.ts';
 import type { Link } from '../protocol/netlink/records.ts';
 import { startVip, stepVip, type VipEvent, type VipOutput, type VipState, type VipWish } from '../vip/vip.ts';
 import { announcementFrames, interpretFrame, probeFrame } from '../vip/wire.ts';
@@ -15,7 +16,7 @@ import { obstacle } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
 import { addressKey, isLoopback, isOurs, isOwnMac, looksLikeVip } from './kernel-view.ts';
 import { wantedPrefixes } from './names.ts';
-import { assess, isSuspect } from './peers.ts';
+import { assess, isSuspect, viewRules } from './peers.ts';
 import { vipLink, type AgentRules, type AgentState } from './state.ts';
 
 /** A vip machine's output that is worth telling, with the address it is about. */
@@ -32,6 +33,8 @@ export interface AddressesStep {
 
 /** The kernel removes an expired address up to this much late (measured: 0.55 s at HZ 250). */
 export const KERNEL_LATENESS_MS = 1000;
+/** What the kernel refused to delete is looked for again after this. */
+const LEFTOVERS_AGAIN_MS = 1000;
 
 export function stepAddresses(
   rules: AgentRules,
@@ -40,7 +43,9 @@ export function stepAddresses(
   now: MonotonicMs,
 ): AddressesStep {
   const wanted = wantedPrefixes(rules, before);
-  const state = withWantedVips(before, wanted, now);
+  const joined = withWantedVips(before, wanted, now);
+  const hasParted = joined.partner !== undefined && hasLetGo(joined, now);
+  const state = hasParted ? { ...joined, partner: undefined } : joined;
   if (state.kernel === undefined) return { state, effects: [], notes: [] };
   const wantedKeys = new Set(wanted.map((prefix) => prefix.ip.text));
   const vips = new Map(state.vips);
@@ -51,17 +56,32 @@ export function stepAddresses(
   for (const [key, vip] of state.vips) {
     const wish = wishFor(rules, state, vip, { isWanted: wantedKeys.has(key), assessment, now });
     hasDecided ||= wish.verdict !== 'undecided';
-    const stepped = drive(rules, state, vip, wish, event, now);
+    const stepped = drive(rules, state, vip, wish, { event, hasParted, now });
     effects.push(...stepped.outputs.flatMap((output) => effectsOf(rules, state, vip, output)));
     notes.push(...stepped.outputs.map((output) => ({ address: key, output })));
     if (!wantedKeys.has(key) && stepped.state.phase === 'idle' && !stepped.state.isPresent) vips.delete(key);
     else vips.set(key, stepped.state);
   }
   const isKernelNews = event.kind === 'kernel.dumped' || event.kind === 'kernel.changed';
-  const isDue = isKernelNews || hasDecided !== before.hasDecided || state !== before;
+  const isRefused = event.kind === 'effect.failed' && event.effect === 'address.delete';
+  const isAgain = before.leftoversAt !== undefined && now >= before.leftoversAt;
+  const isDue = isKernelNews || isAgain || hasDecided !== before.hasDecided || state !== before;
   const removals = isDue ? leftoverRemovals(rules, state, hasDecided) : [];
+  const leftoversAt = isRefused ? after(now, LEFTOVERS_AGAIN_MS) : isAgain ? undefined : before.leftoversAt;
   // Consent is about the addresses of the former holder, now: not about one that a name comes to mean later.
-  return { state: { ...state, vips, hasDecided, hasConsent: false }, effects: [...removals, ...effects], notes };
+  return {
+    state: { ...state, vips, hasDecided, hasConsent: false, leftoversAt },
+    effects: [...removals, ...effects],
+    notes,
+  };
+}
+
+/** Whether who handed over to us has let go: clients that it answered last are told once more. */
+function hasLetGo(state: AgentState, now: MonotonicMs): boolean {
+  const { partner, election, peers } = state;
+  if (partner === undefined || election.phase !== 'leading' || now >= partner.until) return true;
+  const idle = idleSince(peers.view, partner.name);
+  return idle !== undefined && state.leadingSince !== undefined && idle >= state.leadingSince;
 }
 
 function withWantedVips(state: AgentState, wanted: ReturnType<typeof wantedPrefixes>, now: MonotonicMs): AgentState {
@@ -81,20 +101,44 @@ function wishFor(
   const { isWanted, assessment, now } = context;
   const { election } = state;
   return {
-    verdict: isWanted ? verdictFor(rules, state, vip, now) : 'drop',
+    verdict: isWanted ? verdictFor(rules, state, vip, { assessment, now }) : 'drop',
     hasConsent: state.hasConsent,
     lifetimeLimit: lifetimeLimit(rules, election, assessment, now),
     isYielding: election.handover?.isWritten === true,
+    isSucceeding: state.partner !== undefined,
   };
 }
 
-function verdictFor(rules: AgentRules, state: AgentState, vip: VipState, now: MonotonicMs): VipWish['verdict'] {
+function verdictFor(
+  rules: AgentRules,
+  state: AgentState,
+  vip: VipState,
+  context: { readonly assessment: Assessment; readonly now: MonotonicMs },
+): VipWish['verdict'] {
   const { election } = state;
+  const { now } = context;
   if (election.phase === 'leading') {
-    return !election.isResigning && obstacle(rules, state) === undefined ? 'hold' : 'drop';
+    if (election.isResigning || obstacle(rules, state) !== undefined) return 'drop';
+    return isUpToDate(rules, state, vip, context) ? 'hold' : 'suspect';
   }
   if (isUndecided(rules, state, vip)) return 'undecided';
   return isSuspect(rules, state, now) ? 'suspect' : 'drop';
+}
+
+/**
+ * Whether this process knows what went on while it stood still for so long that a lifetime ended: a write sent since then
+ * was taken, or a majority has been heard since then. Until that, an address that lapsed isn't put back.
+ */
+function isUpToDate(
+  rules: AgentRules,
+  state: AgentState,
+  vip: VipState,
+  context: { readonly assessment: Assessment; readonly now: MonotonicMs },
+): boolean {
+  const { lapsedAt } = vip;
+  if (lapsedAt === undefined || state.election.renewedAt >= lapsedAt) return true;
+  const freshFrom = after(lapsedAt, silentAfterMs(viewRules(rules)));
+  return context.now >= freshFrom && context.assessment.hearsMajority;
 }
 
 /**
@@ -129,16 +173,17 @@ function drive(
   state: AgentState,
   vip: VipState,
   wish: VipWish,
-  event: AgentEvent,
-  now: MonotonicMs,
+  context: { readonly event: AgentEvent; readonly hasParted: boolean; readonly now: MonotonicMs },
 ): { readonly state: VipState; readonly outputs: readonly VipOutput[] } {
+  const { event, now } = context;
   const found =
     state.ifindex === undefined
       ? undefined
       : state.kernel?.addresses.get(addressKey(state.ifindex, vip.prefix.ip, vip.prefix.length));
   const isPresent = found !== undefined && isOurs(rules, vip, found);
   const presence: readonly VipEvent[] = isPresent === vip.isPresent ? [] : [{ kind: 'present', isPresent }];
-  const events = [...presence, ...vipEvents(state, vip, event)];
+  const parted: readonly VipEvent[] = context.hasParted ? [{ kind: 'reannounce' }] : [];
+  const events = [...presence, ...parted, ...vipEvents(state, vip, event)];
   if (events.length === 0) events.push({ kind: 'tick' });
   let current = vip;
   const outputs: VipOutput[] = [];

@@ -14,7 +14,10 @@ import {
   hearHeartbeat,
   hearsBitmap,
   hearsMajority,
+  holding,
+  idleSince,
   isApiWorkingElsewhere,
+  isHeard,
   isHeldElsewhere,
   isMissedByMajority,
   isMissing,
@@ -26,7 +29,7 @@ import {
   type Heartbeat,
   type ViewRules,
 } from '../leader/view.ts';
-import { isWireSilent } from '../vip/vip.ts';
+import { isWireSilent, type VipState } from '../vip/vip.ts';
 import type { Effect } from './effect.ts';
 import type { AgentEvent } from './event.ts';
 import { isEligible } from './eligibility.ts';
@@ -41,6 +44,14 @@ const BEAT_SPACING_MS = 10;
 const REGISTER_RETRY_MS = 1000;
 /** As long as this nobody is heard before it is told as a problem: a cluster that starts takes some seconds. */
 const UNHEARD_AFTER_MS = 15_000;
+/** Who holds nothing for this long while the Lease names him is not about to take over: he has let go, or can't. */
+export const IDLE_HOLDER_MS = 2000;
+/** A claim that the kernel hasn't carried out after this is one that it refuses. */
+const REFUSED_AFTER_MS = 1000;
+/** A takeover counts as one for this long; then holding some of the addresses is holding. */
+const TAKEOVER_MS = 1000;
+/** Missed for this long, a holder has no process any more that could serve, whatever its kernel answers. */
+export const LOST_AFTER_MS = 1500;
 /** How long a write that succeeded says that the API takes writes. */
 const WRITE_PROOF_MS = 3000;
 
@@ -86,9 +97,11 @@ function takePeers(rules: AgentRules, state: AgentState, event: AgentEvent, now:
   }
 }
 
-/** Follows the voter set that the newest Lease known carries. */
-export function followVoters(state: AgentState, now: MonotonicMs): AgentState {
-  const lease = state.election.observed?.lease;
+/** Follows the holder and the voter set that the newest Lease known carries. */
+export function followVoters(before: AgentState, now: MonotonicMs): AgentState {
+  const lease = before.election.observed?.lease;
+  const holder = lease?.holder ?? '';
+  const state = holder === before.peers.named.holder ? before : withPeers(before, { named: { holder, since: now } });
   const text = lease?.annotations[VOTERS_ANNOTATION];
   if (text === undefined || text === state.peers.votersText) return state;
   const set = readVoters(lease);
@@ -131,16 +144,21 @@ export function assess(rules: AgentRules, state: AgentState, now: MonotonicMs): 
   }
   const own = viewRules(rules);
   const holder = state.election.observed?.lease?.holder ?? '';
+  const isIdle = idleHolder(rules, state, now) === holder;
+  const { provisionalSince } = state.election;
+  const term = { term: ownTerm(state), isProvisional: provisionalSince !== undefined };
+  const missedSince = state.suspicion?.holder === holder ? state.suspicion.missedSince : undefined;
   return {
     voterCount: voters.length,
     hearsMajority: hearsMajority(own, view, now),
     majorityLostAt: majorityLostAt(own, view, now),
     isHeldElsewhere: isHeldElsewhere(own, view, now),
-    isHolderMissed: isMissedByMajority(own, view, holder, now),
+    isHolderMissed: isMissedByMajority(own, view, holder, now, isIdle),
+    isHolderLost: missedSince !== undefined && now >= after(missedSince, LOST_AFTER_MS),
     isNext: nextInLine(rules, state, now)[0] === rules.node,
     hasSupport: hasSupport(own, view, now),
     isApiElsewhere: isApiWorkingElsewhere(own, view, now),
-    replacedBy: state.election.phase === 'leading' ? replacedBy(own, view, ownTerm(state), now) : undefined,
+    replacedBy: state.election.phase === 'leading' ? replacedBy(own, view, term, now) : undefined,
     isWireSilent: isSilent,
   };
 }
@@ -156,6 +174,24 @@ export function nextInLine(rules: AgentRules, state: AgentState, now: MonotonicM
   return succession(viewRules(rules), state.peers.view, self, now);
 }
 
+/**
+ * The Lease's holder, where it is heard to hold nothing for longer than any takeover takes: it let go (a drain, a flapping
+ * cable, a kernel that refuses) and can't say so in the Lease. Ourselves, where the API doesn't take our claim.
+ */
+export function idleHolder(rules: AgentRules, state: AgentState, now: MonotonicMs): string | undefined {
+  const { named, view } = state.peers;
+  if (named.holder === '' || !rules.heartbeat.isEnabled) return undefined;
+  if (named.holder === rules.node) return isStranded(state) ? named.holder : undefined;
+  const idle = idleSince(view, named.holder);
+  if (idle === undefined || !isHeard(viewRules(rules), view, named.holder, now)) return undefined;
+  return now >= after(Math.max(idle, named.since) as MonotonicMs, IDLE_HOLDER_MS) ? named.holder : undefined;
+}
+
+/** The Lease names us, we don't hold, and nobody takes the write that would begin anew. */
+function isStranded({ election }: AgentState): boolean {
+  return election.phase === 'following' && election.claimFailedAt !== undefined && isApiAway(election);
+}
+
 export function isDraining(state: AgentState): boolean {
   return state.peers.isDrainedByOperator || state.peers.isDrainedByNode;
 }
@@ -166,12 +202,14 @@ export function isSuspect(rules: AgentRules, state: AgentState, now: MonotonicMs
   const lease = election.observed?.lease;
   if (election.phase !== 'following' || lease === undefined || lease.holder === '') return false;
   // The watch may show our own claim before its answer comes: what has been asked of the wire till then goes on counting.
-  if (lease.holder === rules.node) return state.suspicion !== undefined && election.pending?.purpose === 'acquire';
+  const isClaiming = state.suspicion !== undefined && election.pending?.purpose === 'acquire';
+  if (lease.holder === rules.node) return isClaiming || (isStranded(state) && isEligible(rules, state));
   if (!isEligible(rules, state)) return false;
   const isVoter = peers.view.set?.voters.some((voter) => voter.name === lease.holder) === true;
   const isMember = peers.view.set?.voters.some((voter) => voter.name === rules.node) === true;
   if (rules.heartbeat.isEnabled && isVoter && isMember) {
-    return isOverdue(viewRules(rules), peers.view, lease.holder, now);
+    const isIdle = idleHolder(rules, state, now) !== undefined;
+    return isIdle || isOverdue(viewRules(rules), peers.view, lease.holder, now);
   }
   return now >= suspectLeaseAt(rules, state);
 }
@@ -269,18 +307,22 @@ function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {
   const own = viewRules(rules);
   const { view } = state.peers;
   const holder = state.election.observed?.lease?.holder ?? '';
-  const isGone = holder !== '' && isMissing(own, view, holder, now);
-  const next = isGone ? nextInLine(rules, state, now)[0] : undefined;
+  const idle = idleHolder(rules, state, now);
+  const isGone = holder !== '' && (idle === holder || isMissing(own, view, holder, now));
+  // Who has taken over already, without the API, is the one to stand behind.
+  const next = isGone ? (holding(own, view, now) ?? nextInLine(rules, state, now)[0]) : undefined;
   const place = view.set?.voters.findIndex((voter) => voter.name === next) ?? -1;
   return {
     epoch: view.set?.epoch ?? 0,
-    hears: hearsBitmap(own, view, now),
+    hears: hearsBitmap(own, view, now, idle),
     supports: place < 0 ? undefined : place,
     term: ownTerm(state),
     isApiWorking: isApiWorking(rules, state, now),
     isEligible: isEligible(rules, state) && !state.peers.isDrainedByOperator,
     isDraining: isDraining(state),
-    isHolding: isHolding(state),
+    isHolding: isHolding(state, now),
+    isLeading: isActing(state, now),
+    isProvisional: state.election.provisionalSince !== undefined,
     priority: rules.heartbeat.priority,
   };
 }
@@ -289,12 +331,20 @@ function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {
  * Whether this node answers for the addresses. While it takes over, only all of them count: who hands over waits for that.
  * Afterwards any does: nobody else may contend while one is held.
  */
-function isHolding(state: AgentState): boolean {
+function isHolding(state: AgentState, now: MonotonicMs): boolean {
   if (state.election.phase !== 'leading') return false;
   const vips = [...state.vips.values()];
-  const isTakingOver = state.moves.at(-1)?.isComplete === false && state.moves.at(-1)?.kind === 'gained';
+  const move = state.moves.at(-1);
+  const isTakingOver = move?.kind === 'gained' && !move.isComplete && now < after(move.at, TAKEOVER_MS);
   const holds = (vip: (typeof vips)[number]): boolean => vip.phase === 'holding';
   return vips.length > 0 && (isTakingOver ? vips.every(holds) : vips.some(holds));
+}
+
+/** Whether this node is, or is about to be, the holder. A kernel that goes on refusing every address makes it none. */
+function isActing({ election, vips }: AgentState, now: MonotonicMs): boolean {
+  if (election.phase !== 'leading' || election.isResigning) return false;
+  const isRefused = (vip: VipState): boolean => vip.phase === 'claiming' && now >= after(vip.since, REFUSED_AFTER_MS);
+  return vips.size === 0 || ![...vips.values()].every(isRefused);
 }
 
 function isDifferent(a: Beat, b: Beat): boolean {
@@ -302,6 +352,8 @@ function isDifferent(a: Beat, b: Beat): boolean {
     a.hears !== b.hears ||
     a.supports !== b.supports ||
     a.isHolding !== b.isHolding ||
+    a.isLeading !== b.isLeading ||
+    a.isProvisional !== b.isProvisional ||
     a.isApiWorking !== b.isApiWorking ||
     a.isEligible !== b.isEligible ||
     a.isDraining !== b.isDraining ||
@@ -322,7 +374,10 @@ export function peersDeadline(rules: AgentRules, state: AgentState, now: Monoton
   const stale = election.observed === undefined ? NEVER : after(election.observed.at, rules.election.renewDeadlineMs);
   const proof = peers.writeProvedAt === undefined ? NEVER : after(peers.writeProvedAt, WRITE_PROOF_MS);
   const news = after(peers.lastBeatAt, BEAT_SPACING_MS);
+  const idle = idleSince(peers.view, peers.named.holder);
+  const idleAt = idle === undefined ? NEVER : after(Math.max(idle, peers.named.since) as MonotonicMs, IDLE_HOLDER_MS);
   return earliest(
+    later(idleAt, now),
     viewDeadline(viewRules(rules), peers.view, now),
     hasPeers ? later(peers.nextBeatAt, now) : NEVER,
     hasPeers && peers.isNewsWaiting ? later(news, now) : NEVER,

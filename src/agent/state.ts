@@ -71,6 +71,8 @@ export interface PeersState {
   readonly registerAt: MonotonicMs;
   /** When a write to the API last succeeded that wasn't the Lease's. */
   readonly writeProvedAt: MonotonicMs | undefined;
+  /** The holder that the Lease names, and since when we have known it to. */
+  readonly named: { readonly holder: string; readonly since: MonotonicMs };
   /** Nobody of the others has been heard for UNHEARD_AFTER_MS. */
   readonly isUnheard: boolean;
   readonly isDrainedByOperator: boolean;
@@ -82,6 +84,8 @@ export interface Suspicion {
   readonly noticedAt: MonotonicMs;
   /** When a majority first missed the holder, and when the wire first fell silent. */
   readonly majorityAt?: MonotonicMs;
+  /** Since when a majority has missed the holder without a break. */
+  readonly missedSince?: MonotonicMs | undefined;
   readonly wireAt?: MonotonicMs;
 }
 
@@ -175,6 +179,8 @@ export interface AgentState {
   readonly handoverSince: MonotonicMs | undefined;
   /** Since when a node of higher priority has been well, where preemption is asked for. */
   readonly preferredSince: MonotonicMs | undefined;
+  /** Who handed over to us and still answers, as agreed, until it is heard to have let go; no longer than `until`. */
+  readonly partner: { readonly name: string; readonly until: MonotonicMs } | undefined;
   /** What the present suspicion has shown so far, and when. */
   readonly suspicion: Suspicion | undefined;
   /** What the capture was last set to, as text; '' = off. */
@@ -183,6 +189,8 @@ export interface AgentState {
   readonly hasConsent: boolean;
   /** An address found at start has been decided on: from now on what isn't wanted goes. */
   readonly hasDecided: boolean;
+  /** When to look for leftovers again, because the kernel refused to delete one. */
+  readonly leftoversAt: MonotonicMs | undefined;
   /** Since when this node has been the holder by the Lease. */
   readonly leadingSince: MonotonicMs | undefined;
   readonly moves: readonly Move[];
@@ -218,6 +226,7 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
       registering: '',
       registerAt: now,
       writeProvedAt: undefined,
+      named: { holder: '', since: now },
       isUnheard: false,
       isDrainedByOperator: false,
       isDrainedByNode: false,
@@ -226,11 +235,13 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
     resigningSince: undefined,
     handoverSince: undefined,
     preferredSince: undefined,
+    partner: undefined,
     suspicion: undefined,
     capture: '',
     captureIndex: undefined,
     hasConsent: false,
     hasDecided: false,
+    leftoversAt: undefined,
     leadingSince: undefined,
     moves: [],
     problems: new Map(),

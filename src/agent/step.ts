@@ -52,6 +52,8 @@ export interface AgentStep {
 /** A resignation waits this long for the kernel to confirm withdrawals; a stop, this long in all for the Lease to be released. */
 export const WITHDRAW_PATIENCE_MS = 500;
 export const SHUTDOWN_DEADLINE_MS = 3000;
+/** Who handed over lets go within this: its patience, and its kernel's word. */
+const PARTNER_MS = HANDOVER_PATIENCE_MS + WITHDRAW_PATIENCE_MS;
 
 export function step(rules: AgentRules, before: AgentState, event: AgentEvent, now: MonotonicMs): AgentStep {
   if (before.lifecycle === 'stopped') return { state: before, effects: [] };
@@ -102,6 +104,8 @@ function stopDeadline(state: AgentState, now: MonotonicMs): MonotonicMs {
   const moments = [
     state.resigningSince === undefined ? NEVER : after(state.resigningSince, WITHDRAW_PATIENCE_MS),
     state.stoppingSince === undefined ? NEVER : after(state.stoppingSince, SHUTDOWN_DEADLINE_MS),
+    state.partner?.until ?? NEVER,
+    state.leftoversAt ?? NEVER,
   ];
   return earliest(...moments.filter((moment) => moment > now));
 }
@@ -144,7 +148,11 @@ function applyElection(rules: AgentRules, turn: Elected, event: ElectionEvent, n
   const stepped = stepElection(election, turn.state.election, assess(rules, turn.state, now), event, now);
   let state: AgentState = { ...turn.state, election: stepped.state };
   for (const output of stepped.outputs) {
-    if (output.kind === 'gained') state = { ...state, leadingSince: now, hasConsent: output.consent };
+    if (output.kind === 'gained') {
+      const isAgreed = output.cause === 'handed-over' && output.previousHolder !== rules.node;
+      const partner = isAgreed ? { name: output.previousHolder, until: after(now, PARTNER_MS) } : undefined;
+      state = { ...state, leadingSince: now, hasConsent: output.consent, partner };
+    }
     if (output.kind === 'handed-over') state = { ...state, handoverSince: output.isWritten ? now : undefined };
     if (output.kind === 'lost' || output.kind === 'released') {
       state = {

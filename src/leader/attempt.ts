@@ -53,13 +53,19 @@ export function claimProvisionally(
 /** When a claim under way, or one the API just refused to hear, may be made without it; NEVER while it may not. */
 export function provisionalAt(rules: ElectionRules, state: ElectionState, assessment: Assessment): MonotonicMs {
   if (state.phase !== 'following' || !state.isEligible || state.observed?.lease === undefined) return NEVER;
-  if (!isDeposable(assessment) || !assessment.hasSupport) return NEVER;
+  if (!isDeposable(assessment) || !assessment.isWireSilent || !assessment.hasSupport) return NEVER;
   if (state.pending === undefined) return isApiAway(state) ? (state.claimFailedAt ?? NEVER) : NEVER;
   return state.pending.purpose === 'acquire' ? after(state.pending.sentAt, rules.claimPatienceMs) : NEVER;
 }
 
+/**
+ * Whether the Lease may be taken from its holder before it expires: a majority misses it, and nobody answers on the wire
+ * (or the majority has missed it for so long that what answers is a kernel whose process is gone: then the Lease comes
+ * first, and the addresses when the wire falls silent).
+ */
 function isDeposable(assessment: Assessment): boolean {
-  return assessment.isHolderMissed && assessment.isNext && assessment.isWireSilent && assessment.hearsMajority;
+  const { isHolderMissed, isNext, hearsMajority, isHeldElsewhere, isWireSilent, isHolderLost } = assessment;
+  return isHolderMissed && isNext && hearsMajority && !isHeldElsewhere && (isWireSilent || isHolderLost);
 }
 
 /** Sends what is due: a renewal, an acquisition or a release; at most one call is under way at a time. */

@@ -31,6 +31,8 @@ import { isApiAway, isAway, tenureBasis, tenureDeadline, type Assessment } from 
 
 /** Pause after a failed call; short because a holder's tenure is running. Never longer than the retry period. */
 const RETRY_AFTER_FAILURE_MS = 500;
+/** Who holds by a majority's word alone asks for the API's more often: another may have it. */
+const RETRY_BY_MAJORITY_MS = 200;
 /** Nothing is under way that could leave a Lease naming us behind: the process may end. */
 export function isSettled(state: ElectionState): boolean {
   return state.phase === 'following' && state.pending === undefined;
@@ -282,12 +284,14 @@ function failed(
 ): ElectionStep {
   const call = before.pending;
   if (call === undefined || call.attempt !== event.attempt) return { state: before, outputs: [] };
+  const isByLease = before.provisionalSince === undefined && now < after(before.renewedAt, rules.renewDeadlineMs);
+  const retryMs = before.phase !== 'leading' || isByLease ? RETRY_AFTER_FAILURE_MS : RETRY_BY_MAJORITY_MS;
   const state: ElectionState = {
     ...before,
     pending: undefined,
     lastFailure: { failure: event.failure, message: event.message, at: now },
     claimFailedAt: call.purpose === 'acquire' && isAway(event.failure) ? now : before.claimFailedAt,
-    nextAttemptAt: after(now, Math.min(rules.retryPeriodMs, RETRY_AFTER_FAILURE_MS)),
+    nextAttemptAt: after(now, Math.min(rules.retryPeriodMs, retryMs)),
   };
   if (call.purpose === 'hand-over') return finishHandover(state, false);
   const isOutrun = event.failure === 'conflict' || event.failure === 'already-exists' || event.failure === 'not-found';

@@ -22,6 +22,8 @@ export interface Assessment {
   readonly isHeldElsewhere: boolean;
   /** A majority of the voters misses the Lease's holder. */
   readonly isHolderMissed: boolean;
+  /** It has for so long that its process is gone, whatever its kernel still answers. */
+  readonly isHolderLost: boolean;
   /** We are the first in the order of succession. */
   readonly isNext: boolean;
   /** A majority names us as the one to take over. */
@@ -40,6 +42,7 @@ export const ALONE: Assessment = {
   hearsMajority: false,
   isHeldElsewhere: false,
   isHolderMissed: false,
+  isHolderLost: false,
   isNext: false,
   hasSupport: false,
   isApiElsewhere: false,

@@ -50,6 +50,10 @@ export interface Heartbeat {
   readonly isDraining: boolean;
   /** It answers for the addresses now. */
   readonly isHolding: boolean;
+  /** It acts as the holder: it answers, or is about to. */
+  readonly isLeading: boolean;
+  /** It holds without the API having said so: who has the Lease comes before it. */
+  readonly isProvisional: boolean;
   readonly priority: number;
 }
 
@@ -63,6 +67,8 @@ export interface ViewRules {
 interface Peer {
   readonly heartbeat: Heartbeat;
   readonly heardAt: MonotonicMs;
+  /** Since when it has said that it neither answers nor is about to; undefined while it does. */
+  readonly idleSince: MonotonicMs | undefined;
 }
 
 export interface ViewState {
@@ -92,7 +98,9 @@ export function hearHeartbeat(
   if (known !== undefined && known.incarnation === heartbeat.incarnation && heartbeat.sequence <= known.sequence) {
     return { view, verdict: 'replayed' };
   }
-  const peers = new Map(view.peers).set(heartbeat.sender, { heartbeat, heardAt: now });
+  const isActing = heartbeat.isHolding || heartbeat.isLeading;
+  const idleSince = isActing ? undefined : (view.peers.get(heartbeat.sender)?.idleSince ?? now);
+  const peers = new Map(view.peers).set(heartbeat.sender, { heartbeat, heardAt: now, idleSince });
   return { view: { ...view, peers }, verdict: 'taken' };
 }
 
@@ -127,11 +135,16 @@ export function isMissing(rules: ViewRules, view: ViewState, name: string, now: 
   return view.peers.has(name) || now >= after(view.setAt, silentAfterMs(rules));
 }
 
-/** The bitmap of whom we hear, or can't miss yet. */
-export function hearsBitmap(rules: ViewRules, view: ViewState, now: MonotonicMs): number {
+/** Since when `name` has been heard to say that it isn't the holder; undefined while it says it is, or isn't known. */
+export function idleSince(view: ViewState, name: string): MonotonicMs | undefined {
+  return view.peers.get(name)?.idleSince;
+}
+
+/** The bitmap of whom we hear, or can't miss yet; `idle`, a holder that doesn't hold, is as good as unheard. */
+export function hearsBitmap(rules: ViewRules, view: ViewState, now: MonotonicMs, idle?: string): number {
   let bitmap = 0;
   view.set?.voters.forEach((voter, place) => {
-    if (!isMissing(rules, view, voter.name, now)) bitmap |= 1 << place;
+    if (voter.name !== idle && !isMissing(rules, view, voter.name, now)) bitmap |= 1 << place;
   });
   return bitmap;
 }
@@ -170,13 +183,21 @@ function present(rules: ViewRules, view: ViewState, now: MonotonicMs): readonly 
 
 /**
  * Whether a majority of the voter set misses `target`: by its own ears for us, by their bitmaps for the others. False when
- * `target` is no voter: whoever sends no heartbeat can't be missed.
+ * `target` is no voter: whoever sends no heartbeat can't be missed. `isIdle`: we hear it say that it doesn't hold what it
+ * should (which may be ourselves).
  */
-export function isMissedByMajority(rules: ViewRules, view: ViewState, target: string, now: MonotonicMs): boolean {
+export function isMissedByMajority(
+  rules: ViewRules,
+  view: ViewState,
+  target: string,
+  now: MonotonicMs,
+  isIdle = false,
+): boolean {
   const voters = view.set?.voters ?? [];
   const place = voters.findIndex((voter) => voter.name === target);
-  if (place < 0 || target === rules.self || !voters.some((voter) => voter.name === rules.self)) return false;
-  let votes = isMissing(rules, view, target, now) ? 1 : 0;
+  if (place < 0 || !voters.some((voter) => voter.name === rules.self)) return false;
+  if (target === rules.self && !isIdle) return false;
+  let votes = isIdle || isMissing(rules, view, target, now) ? 1 : 0;
   for (const heartbeat of present(rules, view, now)) {
     if (heartbeat.sender !== target && (heartbeat.hears & (1 << place)) === 0) votes += 1;
   }
@@ -226,9 +247,29 @@ export function isHeldElsewhere(rules: ViewRules, view: ViewState, now: Monotoni
   return present(rules, view, now).some((heartbeat) => heartbeat.isHolding);
 }
 
-/** A voter that is heard, holds the addresses and knows a later term than ours: we have been replaced. */
-export function replacedBy(rules: ViewRules, view: ViewState, term: number, now: MonotonicMs): string | undefined {
-  return present(rules, view, now).find((heartbeat) => heartbeat.isHolding && heartbeat.term > term)?.sender;
+/**
+ * A voter that is heard, holds the addresses and knows a later term than ours: we have been replaced. Who claimed without
+ * the API may find another of the same term: the one with the Lease, or one behind another majority of its time; of two
+ * such the first by place goes on.
+ */
+export function replacedBy(
+  rules: ViewRules,
+  view: ViewState,
+  own: { readonly term: number; readonly isProvisional: boolean },
+  now: MonotonicMs,
+): string | undefined {
+  const places = view.set?.voters.map((voter) => voter.name) ?? [];
+  const place = places.indexOf(rules.self);
+  const isFirst = (name: string): boolean => places.indexOf(name) < place;
+  return present(rules, view, now).find(
+    ({ isHolding, isProvisional, term, sender }) =>
+      isHolding && (term > own.term || (own.isProvisional && term === own.term && (!isProvisional || isFirst(sender)))),
+  )?.sender;
+}
+
+/** The first voter by place that is heard to answer for the addresses. */
+export function holding(rules: ViewRules, view: ViewState, now: MonotonicMs): string | undefined {
+  return present(rules, view, now).find((heartbeat) => heartbeat.isHolding)?.sender;
 }
 
 /** Time passed that our clock did not count: everybody was heard that much longer ago. */

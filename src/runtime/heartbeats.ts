@@ -283,7 +283,7 @@ function addressesOf(voter: Voter, families: readonly Family[]): readonly Ip[] {
 
 function heartbeatOf(beat: HeartbeatDatagram): Heartbeat {
   const { sender, sequence, epoch, hears, supports, term, priority } = beat;
-  const { isApiWorking, isEligible, isDraining, isHolding } = beat;
+  const { isApiWorking, isEligible, isDraining, isHolding, isLeading, isProvisional } = beat;
   const incarnation = incarnationText(beat.incarnation);
   return {
     sender,
@@ -298,5 +298,7 @@ function heartbeatOf(beat: HeartbeatDatagram): Heartbeat {
     isEligible,
     isDraining,
     isHolding,
+    isLeading,
+    isProvisional,
   };
 }

@@ -4,8 +4,11 @@ import type { AgentRules } from '../agent/state.ts';
 import type { Config } from '../config/config.ts';
 import { HOLDFAST_ADDRESS_PROTOCOL } from '../protocol/netlink/constants.ts';
 
-/** A CAS on a healthy API takes milliseconds; an etcd that has lost its leader takes a second to find another. */
-const CLAIM_PATIENCE_MS = 250;
+/**
+ * A CAS on a healthy API takes milliseconds; an etcd that has lost its leader takes a second to find another. Who claims
+ * after this has a majority behind it and a silent wire before it, and asks the API all the same.
+ */
+const CLAIM_PATIENCE_MS = 100;
 
 /** `isHeartbeating`: whether this process takes part in heartbeats, which takes more than the configuration. */
 export function rulesOfConfig(config: Config, incarnation: string, isHeartbeating: boolean): AgentRules {

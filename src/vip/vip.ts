@@ -23,6 +23,7 @@
 import type { Ip, Prefix } from '../base/ip.ts';
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import type { Mac } from '../base/mac.ts';
+import { answered, asked, isSilentSuspect, suspectProbeMs, UNASKED, type Inquiry } from './silence.ts';
 
 export interface VipRules {
   readonly lifetimeSeconds: number;
@@ -50,7 +51,8 @@ export interface VipState {
   readonly since: MonotonicMs;
   /** The kernel reports the address on our interface. */
   readonly isPresent: boolean;
-  readonly probesSent: number;
+  /** What was asked of the wire in the present round, and what it answered. */
+  readonly inquiry: Inquiry;
   readonly burstSent: number;
   readonly announcements: number;
   readonly lastAnnouncedAt: MonotonicMs | undefined;
@@ -64,9 +66,8 @@ export interface VipState {
   readonly rival: Rival | undefined;
   /** The claim began with a suspicion: who still answers is the lost holder's kernel, which answers at once or not at all. */
   readonly isSuspected: boolean;
-  /** While suspecting: when an answer was last heard, and the longest time between two, ms. */
-  readonly answeredAt: MonotonicMs | undefined;
-  readonly longestGapMs: number;
+  /** When a lifetime last ended under us, while what the others did meanwhile isn't known yet. */
+  readonly lapsedAt: MonotonicMs | undefined;
 }
 
 /** What the owner of the decision says, anew at each step. */
@@ -82,6 +83,8 @@ export interface VipWish {
   readonly lifetimeLimit: MonotonicMs;
   /** A successor is about to announce the address: answer on, but neither announce nor defend it any more. */
   readonly isYielding: boolean;
+  /** The former holder still answers, as agreed: it is no rival, but whom it answers has to be told again. */
+  readonly isSucceeding: boolean;
 }
 
 export type VipEvent =
@@ -127,16 +130,8 @@ export const DEFEND_INTERVAL_MS = 10_000;
 /** While a former holder's kernel lifetime may still run, look often; afterwards a stranger is looked at slowly. */
 const RIVAL_PATIENCE_MS = 5000;
 const RIVAL_PROBE_SLOW_MS = 1000;
-/**
- * While the holder is suspected: three unanswered probes are 30 ms, which is what a client waits between the end of a dead
- * holder's kernel lifetime and our claim. After RIVAL_PATIENCE_MS of it the wire is asked less often.
- */
-const SUSPECT_PROBE_MS = 10;
-const SUSPECT_PROBE_SLOW_MS = 100;
-/** Somebody suspected who never answered is silent after this; one who did, after so many of his longest gaps, at most. */
-const UNANSWERED_MS = 100;
-const SILENCE_GAPS = 3;
-const SILENCE_MAX_MS = 500;
+/** Announcements against a former holder that still answers come no closer together than this. */
+const REPEAT_SPACING_MS = 10;
 const RETRY_MS = 1000;
 /** No whole second of lifetime is left until the Lease is renewed, which is soon; not in step with it. */
 const LIFETIME_WAIT_MS = 50;
@@ -147,7 +142,7 @@ export function startVip(prefix: Prefix, now: MonotonicMs): VipState {
     phase: 'idle',
     since: now,
     isPresent: false,
-    probesSent: 0,
+    inquiry: UNASKED,
     burstSent: 0,
     announcements: 0,
     lastAnnouncedAt: undefined,
@@ -157,8 +152,7 @@ export function startVip(prefix: Prefix, now: MonotonicMs): VipState {
     validUntil: NEVER,
     rival: undefined,
     isSuspected: false,
-    answeredAt: undefined,
-    longestGapMs: 0,
+    lapsedAt: undefined,
   };
 }
 
@@ -166,18 +160,12 @@ export function vipAddress(state: VipState): Ip {
   return state.prefix.ip;
 }
 
-/**
- * Whether the last probes, enough of them, went unanswered for long enough. What is enough is learnt from the answers there
- * were: a machine whose cores are busy answers late, and three missing answers in 30 ms are nothing there.
- */
+/** Whether the last probes, enough of them, went unanswered for long enough. */
 export function isWireSilent(rules: VipRules, state: VipState, now: MonotonicMs): boolean {
   const isAsking = state.phase === 'probing' || state.phase === 'conflict';
-  const answerable = state.probesSent - (now < state.nextAt ? 1 : 0);
+  const answerable = state.inquiry.probesSent - (now < state.nextAt ? 1 : 0);
   if (!isAsking || answerable < rules.probeCount) return false;
-  if (!state.isSuspected) return true;
-  const silentMs = now - (state.answeredAt ?? state.since);
-  if (state.answeredAt === undefined) return silentMs >= UNANSWERED_MS;
-  return silentMs >= Math.min(SILENCE_MAX_MS, SILENCE_GAPS * state.longestGapMs);
+  return !state.isSuspected || isSilentSuspect(state.inquiry, state.since, state.nextAt, now);
 }
 
 /** Whether nothing of the address is left on this node that we know of. */
@@ -260,10 +248,11 @@ function hearKernel(before: VipState, wish: VipWish, isPresent: boolean, now: Mo
 
 /**
  * The kernel's lifetime ran out under us: this process stood still for that long, and anybody may have taken the address
- * since. It is claimed like any other, by asking the wire first.
+ * since. It is claimed like any other, by asking the wire first, and not before its owner knows what went on meanwhile.
  */
 function lapse(state: VipState, now: MonotonicMs): VipStep {
-  return { state: enter(state, 'probing', now, { ...UNASKED, isSuspected: false }), outputs: [{ kind: 'lapsed' }] };
+  const asking = { inquiry: UNASKED, rival: undefined, isSuspected: true, lapsedAt: now };
+  return { state: enter(state, 'probing', now, asking), outputs: [{ kind: 'lapsed' }] };
 }
 
 function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, now: MonotonicMs): VipStep {
@@ -271,17 +260,27 @@ function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, n
   // Two strangers who take turns are one conflict: patience is not begun anew with each.
   const firstHeardAt = (before.phase === 'conflict' ? before.rival : known)?.firstHeardAt ?? now;
   const rival: Rival = { mac, firstHeardAt, lastHeardAt: now, isReported: known?.isReported ?? false };
-  const gapMs = now - (before.answeredAt ?? before.since);
-  const state = { ...before, rival, answeredAt: now, longestGapMs: Math.max(before.longestGapMs, gapMs) };
-  if (state.phase === 'probing' && wish.verdict === 'suspect') {
-    return { state: { ...state, probesSent: 0 }, outputs: [] };
-  }
+  const inquiry = { ...answered(before.inquiry, before.since, before.nextAt, now), probesSent: 0 };
+  const state = { ...before, rival, inquiry };
+  if (state.phase === 'probing' && wish.verdict === 'suspect') return { state, outputs: [] };
   if (state.phase === 'probing') {
-    return { state: enter(state, 'conflict', now, { probesSent: 0 }), outputs: [{ kind: 'waiting', mac }] };
+    return { state: enter(state, 'conflict', now, { inquiry }), outputs: [{ kind: 'waiting', mac }] };
   }
-  if (state.phase === 'conflict') return { state: { ...state, probesSent: 0 }, outputs: [] };
+  if (state.phase === 'conflict') {
+    // Who has been answered for long is asked slowly, but a question that stays open is repeated soon.
+    const isOld = now > after(firstHeardAt, RIVAL_PATIENCE_MS) && before.inquiry.probesSent > 0;
+    return { state: isOld ? { ...state, nextAt: after(now, RIVAL_PROBE_SLOW_MS) } : state, outputs: [] };
+  }
   if (state.phase !== 'holding') return { state, outputs: [] };
-  return defend(rules, state, rival, now);
+  return wish.isSucceeding ? repeat({ ...state, rival: before.rival }, now) : defend(rules, state, rival, now);
+}
+
+/** The former holder was heard to answer once more: its word must not be the last. */
+function repeat(state: VipState, now: MonotonicMs): VipStep {
+  const isRecent = state.lastAnnouncedAt !== undefined && now < after(state.lastAnnouncedAt, REPEAT_SPACING_MS);
+  return isRecent
+    ? { state, outputs: [] }
+    : { state: { ...state, lastAnnouncedAt: now }, outputs: [{ kind: 'announce' }] };
 }
 
 /** RFC 5227 §2.4 (c): defend at most once per DEFEND_INTERVAL; with policy 'yield', (b): give up at the second conflict. */
@@ -294,7 +293,7 @@ function defend(rules: VipRules, state: VipState, rival: Rival, now: MonotonicMs
   }
   if (rules.conflictPolicy === 'defend') return { state: reported, outputs: report };
   return {
-    state: enter(reported, 'conflict', now, { probesSent: 0, nextAt: after(now, RIVAL_PROBE_SLOW_MS) }),
+    state: enter(reported, 'conflict', now, { inquiry: UNASKED, nextAt: after(now, RIVAL_PROBE_SLOW_MS) }),
     outputs: [{ kind: 'delete' }, ...report, { kind: 'yielded', mac: rival.mac }],
   };
 }
@@ -306,17 +305,17 @@ function turn(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs)
   if (wish.verdict === 'suspect') return suspect(state, now);
   if (state.phase !== 'idle' && state.phase !== 'withdrawing') return { state, outputs: [] };
   const isSure = wish.hasConsent || state.isPresent || rules.probeCount === 0;
-  const fresh = { ...UNASKED, burstSent: 0, lastDefendedAt: undefined, isSuspected: false };
+  const fresh = { ...UNKNOWN, burstSent: 0, lastDefendedAt: undefined, isSuspected: false, lapsedAt: undefined };
   return { state: enter(state, isSure ? 'claiming' : 'probing', now, fresh), outputs: [] };
 }
 
-/** Nothing asked, nothing heard: how each round of questions begins. */
-const UNASKED = { probesSent: 0, rival: undefined, answeredAt: undefined, longestGapMs: 0 } as const;
+/** How each round of questions begins. */
+const UNKNOWN = { inquiry: UNASKED, rival: undefined } as const;
 
 function suspect(state: VipState, now: MonotonicMs): VipStep {
   if (state.phase === 'probing') return { state, outputs: [] };
   if (!isIdle(state)) return withdraw(state, now);
-  return { state: enter(state, 'probing', now, { ...UNASKED, isSuspected: true }), outputs: [] };
+  return { state: enter(state, 'probing', now, { ...UNKNOWN, isSuspected: true }), outputs: [] };
 }
 
 function withdraw(state: VipState, now: MonotonicMs): VipStep {
@@ -367,17 +366,20 @@ function proceed(rules: VipRules, state: VipState, wish: VipWish, now: Monotonic
 
 function askOnSuspicion(state: VipState, now: MonotonicMs): VipStep {
   if (now < state.nextAt) return { state, outputs: [] };
-  const intervalMs = now < after(state.since, RIVAL_PATIENCE_MS) ? SUSPECT_PROBE_MS : SUSPECT_PROBE_SLOW_MS;
   return {
-    state: { ...state, probesSent: state.probesSent + 1, nextAt: after(now, intervalMs) },
+    state: {
+      ...state,
+      inquiry: asked(state.inquiry, state.nextAt, now),
+      nextAt: after(now, suspectProbeMs(now - state.since)),
+    },
     outputs: [{ kind: 'probe' }],
   };
 }
 
 function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs): VipStep {
-  const isSilent = state.isSuspected ? isWireSilent(rules, state, now) : state.probesSent >= rules.probeCount;
+  const isSilent = state.isSuspected ? isWireSilent(rules, state, now) : state.inquiry.probesSent >= rules.probeCount;
   if (isSilent) {
-    const claiming = enter(state, 'claiming', now, { rival: undefined });
+    const claiming = enter(state, 'claiming', now, { rival: undefined, lapsedAt: undefined });
     const claimed = claim(rules, claiming, wish, now);
     return { state: claimed.state, outputs: [{ kind: 'silent', afterMs: now - state.since }, ...claimed.outputs] };
   }
@@ -391,10 +393,9 @@ function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
     const claimed = claim(rules, enter(reported, 'claiming', now), wish, now);
     return { state: claimed.state, outputs: [...report, ...claimed.outputs] };
   }
-  const eagerMs = state.isSuspected ? SUSPECT_PROBE_MS : rules.probeIntervalMs;
-  const intervalMs = waitedMs > RIVAL_PATIENCE_MS ? RIVAL_PROBE_SLOW_MS : eagerMs;
+  const intervalMs = state.isSuspected ? suspectProbeMs(0) : rules.probeIntervalMs;
   return {
-    state: { ...reported, probesSent: state.probesSent + 1, nextAt: after(now, intervalMs) },
+    state: { ...reported, inquiry: asked(state.inquiry, state.nextAt, now), nextAt: after(now, intervalMs) },
     outputs: [...report, { kind: 'probe' }],
   };
 }

@@ -18,6 +18,8 @@ const beat: fc.Arbitrary<HeartbeatDatagram> = fc.record({
   isEligible: fc.boolean(),
   isDraining: fc.boolean(),
   isHolding: fc.boolean(),
+  isLeading: fc.boolean(),
+  isProvisional: fc.boolean(),
   clusterId: octets(16),
   incarnation: octets(8),
   sequence: u32,

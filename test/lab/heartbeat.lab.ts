@@ -38,6 +38,8 @@ const BEAT = {
   isEligible: true,
   isDraining: false,
   isHolding: false,
+  isLeading: false,
+  isProvisional: false,
   priority: 100,
 };
 

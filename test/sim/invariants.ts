@@ -15,7 +15,8 @@
  *   lifetime        What is put on an address ends before the Lease can be anybody else's, however late the kernel is; by a
  *                   majority's word it is never longer than configured.
  *   lease-kept      A Lease changes hands only when it was free or not renewed for its duration, or handed over by its
- *                   holder, or when a majority of the voters had not heard its holder for the time of silence.
+ *                   holder, or when a majority of the voters had not heard its holder for the time of silence, or had
+ *                   heard it say for IDLE_HOLDER_MS that it holds nothing.
  *   transitions     Never go back; each change of holder counts one.
  *   released-after  A release is sent only when the kernel no longer has the address.
  *   wire            An address is put up only where nobody answered for as long as the probes take, or after the conflict
@@ -24,7 +25,8 @@
  *   held            While the API works and a node is well, an address that nobody else uses is held, within
  *                   `leaseDuration` + 2.5 s; counted from the last word of a holder who can't act.
  *   swift           With heartbeats, while a majority of three or more voters is well and hears each other, such an address is
- *                   held within SWIFT_MS, whether the API works or is away for everybody.
+ *                   held within SWIFT_MS, whether the API works or is away for everybody; IDLE_HOLDER_MS later where the
+ *                   Lease names somebody who lives and let go.
  *   isolated        Who hears no majority of three or more voters and gets no answer from the API stops within ISOLATED_MS.
  *   restored        An address that somebody deletes is back within half a second.
  *   live            A loop does not spin, a node does not chatter.
@@ -32,6 +34,7 @@
 
 import type { Effect } from '../../src/agent/effect.ts';
 import { HANDOVER_PATIENCE_MS } from '../../src/agent/departure.ts';
+import { IDLE_HOLDER_MS } from '../../src/agent/peers.ts';
 import type { AgentEvent } from '../../src/agent/event.ts';
 import type { AgentRules } from '../../src/agent/state.ts';
 import type { Ip } from '../../src/base/ip.ts';
@@ -85,8 +88,8 @@ const STRANGER_GONE_MS = 5000;
 export const ISOLATED_MS = ISOLATION_PATIENCE_MS + 300;
 /** A majority that is no longer heard counts for this long, and what a turn is late. */
 const GRACE_MS = ISOLATION_PATIENCE_MS + 50;
-/** A heartbeat that is sent at once, or with the next beat, and two loops that are busy with something else. */
-export const CONNECTED_MS = 550;
+/** A heartbeat that is sent at once, or with the next beat (or a refused write), and two loops that are busy with something else. */
+export const CONNECTED_MS = 600;
 /** What the others hear may be told in heartbeats that are as old as silence takes, and acted on as much later. */
 const OLD_NEWS_MS = 900;
 /** Clock drift of 200 ppm over the longest time that is counted, and rounding, ms. */
@@ -108,14 +111,14 @@ export class Watchman {
   readonly #sentAt = new Map<number, number>();
   readonly #overlaps = new Map<string, Overlap>();
   /** When a node's process last took in a heartbeat of another, and when a silence of that other last ended. */
-  readonly #heard = new Map<string, { at: number; silenceEndedAt: number }>();
+  readonly #heard = new Map<
+    string,
+    { readonly at: number; readonly silenceEndedAt: number; readonly idleSince: number | undefined }
+  >();
   #handover: { readonly from: number; readonly to: number; readonly at: number } | undefined;
   readonly #unheldSince = new Map<string, number>();
   /** Since when a node has been well, the API with it. */
   readonly #wellSince = new Map<SimNode, number>();
-  /** Since when the API has been away for everybody, and a node well, whatever the API. */
-  #awaySince: number | undefined;
-  readonly #soundSince = new Map<SimNode, number>();
   /** Since when a majority of well voters has been able to act on its own, and nobody has held an address. */
   #unitedSince: number | undefined;
   readonly #swiftSince = new Map<string, number>();
@@ -126,6 +129,8 @@ export class Watchman {
   readonly #rivalSince = new Map<string, number>();
   /** When, by the node's own clock, its kernel last had the address. */
   readonly #lastUpAt = new Map<string, MonotonicMs>();
+  /** When somebody last deleted an address from a node. */
+  readonly #deletedAt = new Map<string, number>();
   #leaseChangedAt = 0;
   #highestTransitions = 0;
   #excusedUntil = Number.NEGATIVE_INFINITY;
@@ -237,8 +242,11 @@ export class Watchman {
       if (voter.name === lease.holder) return false;
       const heard = this.#heard.get(`${voter.name}<${lease.holder}`);
       const isSilent = this.#silentMs(voter.name, lease.holder) >= this.#silenceMs() - 2 * DRIFT_MS;
+      const isIdle =
+        heard?.idleSince !== undefined && this.#options.schedule.now - heard.idleSince >= IDLE_HOLDER_MS - DRIFT_MS;
       return (
         isSilent ||
+        isIdle ||
         (heard !== undefined &&
           this.#options.schedule.now - heard.silenceEndedAt < OLD_NEWS_MS + this.#options.apiDeadlineMs)
       );
@@ -252,7 +260,9 @@ export class Watchman {
     const { now } = this.#options.schedule;
     const known = this.#heard.get(key);
     const isAfterSilence = known === undefined || now - known.at >= this.#silenceMs() - 2 * DRIFT_MS;
-    this.#heard.set(key, { at: now, silenceEndedAt: isAfterSilence ? now : known.silenceEndedAt });
+    const { isHolding, isLeading } = event.heartbeat;
+    const idleSince = isHolding || isLeading ? undefined : (known?.idleSince ?? now);
+    this.#heard.set(key, { at: now, silenceEndedAt: isAfterSilence ? now : known.silenceEndedAt, idleSince });
   }
 
   effect(node: SimNode, effect: Effect): void {
@@ -331,8 +341,13 @@ export class Watchman {
     const isHolding = (): boolean =>
       node.isWell && node.process?.state.vips.get(ip.text)?.phase === 'holding' && node.process === process;
     if (!isHolding()) return;
+    const deletedAt = schedule.now;
+    this.#deletedAt.set(`${node.name} ${ip.text}`, deletedAt);
     schedule.in(RESTORED_MS, () => {
-      if (isHolding() && !node.kernel.has(ip)) this.#fail('restored', `${node.name} has not put ${ip.text} back`);
+      const isLast = this.#deletedAt.get(`${node.name} ${ip.text}`) === deletedAt;
+      if (isLast && isHolding() && !node.kernel.has(ip)) {
+        this.#fail('restored', `${node.name} has not put ${ip.text} back`);
+      }
     });
   }
 
@@ -460,18 +475,15 @@ export class Watchman {
   #sample(): void {
     const { schedule, vips, nodes, api, rules } = this.#options;
     this.look();
-    this.#awaySince = api.isAwayForAll() ? (this.#awaySince ?? schedule.now) : undefined;
     for (const node of nodes) {
-      if (!node.isWell) this.#soundSince.delete(node);
-      else if (!this.#soundSince.has(node)) this.#soundSince.set(node, schedule.now);
       const isWell = node.isWell && api.isHealthyFor(node.id);
       if (!isWell) this.#wellSince.delete(node);
       else if (!this.#wellSince.has(node)) this.#wellSince.set(node, schedule.now);
     }
     this.#unitedSince = this.#isUnited() ? (this.#unitedSince ?? schedule.now) : undefined;
     const wellSince = Math.min(schedule.now, ...this.#wellSince.values());
-    const holder = nodes.find((node) => node.name === api.lease?.holder);
     // A holder who can act and can't serve is expected to release.
+    const holder = this.#holder();
     const isHolderActing = holder === undefined || (holder.isActing && api.isHealthyFor(holder.id));
     for (const ip of vips) {
       for (const node of nodes) {
@@ -507,12 +519,20 @@ export class Watchman {
       this.#swiftSince.set(ip.text, Math.max(now, this.#swiftSince.get(ip.text) ?? 0));
     }
     const unheldMs = now - Math.max(this.#swiftSince.get(ip.text) ?? now, this.#unitedSince ?? now);
-    if (unheldMs > SWIFT_MS) {
+    if (unheldMs > SWIFT_MS + (this.#isHolderActing() ? IDLE_HOLDER_MS : 0)) {
       this.#fail('swift', `a united majority leaves ${ip.text} unheld for ${Math.round(unheldMs)} ms`);
     }
   }
 
   /** A majority of the voters is well, knows the same voters, can hear each other, and sees the API alike. */
+  #holder(): SimNode | undefined {
+    return this.#options.nodes.find((node) => node.name === this.#options.api.lease?.holder);
+  }
+
+  #isHolderActing(): boolean {
+    return this.#holder()?.isActing === true;
+  }
+
   #isUnited(): boolean {
     const { nodes, lan, api, rules } = this.#options;
     if (!rules.heartbeat.isEnabled || !this.#isClear()) return false;
@@ -526,19 +546,6 @@ export class Watchman {
         (api.isHealthyFor(node.id) || api.isAwayForAll()),
     );
     if (united.length < majorityOf(set.voters.length)) return false;
-    // A holder that can't serve or can't write, and lives, has the Lease until it expires. One that let go while the API
-    // was away for everybody is missed by nobody and can't write a successor.
-    const holder = nodes.find((node) => node.name === api.lease?.holder);
-    const awaySince = this.#awaySince;
-    const isLettingGo =
-      holder !== undefined &&
-      holder.isActing &&
-      !(awaySince === undefined ? this.#wellSince.has(holder) : holder.isWell);
-    if (isLettingGo) return false;
-    if (awaySince !== undefined && holder !== undefined && holder.isActing) {
-      const soundSince = this.#soundSince.get(holder);
-      if (soundSince === undefined || soundSince > awaySince) return false;
-    }
     return united.every((a) => united.every((b) => a === b || lan.isConnected(a, b)));
   }
 

@@ -198,12 +198,12 @@ export const MUTANTS: readonly NamedMutant[] = [
     faults: ['crash', 'freeze'],
     what: 'a holder missed by a majority is replaced though its kernel answers on the wire',
     breaks: ['wire', 'one-holder'],
-    step: onState((state) => ({
-      ...state,
-      vips: new Map(
-        [...state.vips].map(([key, vip]) => [key, vip.phase === 'probing' ? { ...vip, probesSent: 99 } : vip]),
-      ),
-    })),
+    step: onState((state, _event, now) => {
+      const inquiry = { probesSent: 99, answeredAt: after(now, -1000), longestGapMs: 1, deafMs: 0 };
+      const isAsking = (phase: string): boolean => phase === 'probing' || phase === 'conflict';
+      const vips = [...state.vips].map(([key, vip]) => [key, isAsking(vip.phase) ? { ...vip, inquiry } : vip] as const);
+      return { ...state, vips: new Map(vips) };
+    }),
   },
   {
     name: 'handover-endless',
@@ -235,6 +235,13 @@ export const MUTANTS: readonly NamedMutant[] = [
     what: 'a silent holder is left alone until its Lease expires',
     breaks: ['swift'],
     step: onBeat((beat) => ({ ...beat, hears: 0x1ff })),
+  },
+  {
+    name: 'idle-holder-trusted',
+    faults: ['drained', 'api-away', 'node-api-slow'],
+    what: 'a holder that let go and is heard goes on being taken for one',
+    breaks: ['swift', 'held'],
+    step: onBeat((beat) => ({ ...beat, isLeading: true })),
   },
   {
     name: 'restless',

@@ -46,7 +46,7 @@ export function rollProfile(dice: Dice): Profile {
       renewDeadlineMs,
       retryPeriodMs,
       annotations: {},
-      claimPatienceMs: 250,
+      claimPatienceMs: 100,
     },
     vip: {
       lifetimeSeconds: dice.pick([3, 3, 3, 2, 5]),

@@ -43,6 +43,8 @@ const FLAG_API_WORKING = 1 << 0;
 const FLAG_ELIGIBLE = 1 << 1;
 const FLAG_DRAINING = 1 << 2;
 const FLAG_HOLDING = 1 << 3;
+const FLAG_LEADING = 1 << 4;
+const FLAG_PROVISIONAL = 1 << 5;
 
 export interface VersionRange {
   readonly lowest: number;
@@ -57,6 +59,8 @@ export interface HeartbeatDatagram {
   readonly isEligible: boolean;
   readonly isDraining: boolean;
   readonly isHolding: boolean;
+  readonly isLeading: boolean;
+  readonly isProvisional: boolean;
   /** UID of the namespace kube-system, 16 octets. */
   readonly clusterId: Uint8Array;
   /** Random per start of the sender, 8 octets. */
@@ -157,6 +161,8 @@ export function decodeHeartbeat(datagram: Uint8Array): Decoded<DecodedHeartbeat,
     isEligible: (flags & FLAG_ELIGIBLE) !== 0,
     isDraining: (flags & FLAG_DRAINING) !== 0,
     isHolding: (flags & FLAG_HOLDING) !== 0,
+    isLeading: (flags & FLAG_LEADING) !== 0,
+    isProvisional: (flags & FLAG_PROVISIONAL) !== 0,
     clusterId: Uint8Array.from(clusterId),
     incarnation: Uint8Array.from(incarnation),
     sequence,
@@ -195,7 +201,9 @@ function flagsOf(beat: HeartbeatDatagram): number {
     (beat.isApiWorking ? FLAG_API_WORKING : 0) |
     (beat.isEligible ? FLAG_ELIGIBLE : 0) |
     (beat.isDraining ? FLAG_DRAINING : 0) |
-    (beat.isHolding ? FLAG_HOLDING : 0)
+    (beat.isHolding ? FLAG_HOLDING : 0) |
+    (beat.isLeading ? FLAG_LEADING : 0) |
+    (beat.isProvisional ? FLAG_PROVISIONAL : 0)
   );
 }
 

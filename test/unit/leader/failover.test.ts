@@ -33,7 +33,16 @@ describe('deposing a silent holder', () => {
     ]);
   });
 
+  it('comes before the wire is silent when the holder has been missed for long, but never without the API then', () => {
+    const script = follower();
+    const lost = { ...GONE, isWireSilent: false, isHolderLost: true };
+    expect(script.assess(300, lost)).toMatchObject([{ kind: 'lease.update', lease: { holder: 'a' } }]);
+    expect(script.until(1500), 'nothing is claimed provisionally while a kernel answers').toEqual([]);
+    expect(script.accept(1600)).toMatchObject([{ kind: 'gained', cause: 'silent', isProvisional: false }]);
+  });
+
   it.each([
+    ['another is heard to hold', { isHeldElsewhere: true }],
     ['the majority doesn’t miss it', { isHolderMissed: false }],
     ['somebody answers on the wire', { isWireSilent: false }],
     ['another is next', { isNext: false }],
@@ -47,10 +56,10 @@ describe('deposing a silent holder', () => {
   it('is provisional when nobody answers the CAS within the patience, and ratified by the late answer', () => {
     const script = follower();
     script.assess(300, GONE);
-    const claimed = script.until(550);
-    expect(claimed).toMatchObject([{ at: 550, output: { kind: 'gained', cause: 'silent', isProvisional: true } }]);
+    const claimed = script.until(400);
+    expect(claimed).toMatchObject([{ at: 400, output: { kind: 'gained', cause: 'silent', isProvisional: true } }]);
     script.assessment = { ...OUTAGE, isHeldElsewhere: false };
-    expect(script.accept(900)).toMatchObject([{ kind: 'ratified', afterMs: 350 }]);
+    expect(script.accept(750)).toMatchObject([{ kind: 'ratified', afterMs: 350 }]);
     expect(script.state.provisionalSince).toBeUndefined();
   });
 

@@ -26,7 +26,7 @@ export const RULES: ElectionRules = {
   renewDeadlineMs: 3000,
   retryPeriodMs: 1000,
   annotations: {},
-  claimPatienceMs: 250,
+  claimPatienceMs: 100,
 };
 
 export interface Timed {

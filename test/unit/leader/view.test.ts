@@ -32,6 +32,8 @@ function beat(sender: string, change: Partial<Heartbeat> = {}): Heartbeat {
     supports: undefined,
     term: 3,
     isHolding: false,
+    isLeading: false,
+    isProvisional: false,
     ...WELL,
     ...change,
   };
@@ -170,9 +172,19 @@ describe('support', () => {
 describe('being replaced', () => {
   it('is to hear a holder of a later term', () => {
     const view = heard(viewOf('abc'), 0, beat('b', { isHolding: true, term: 4 }));
-    expect(replacedBy(RULES, view, 3, monotonic(10))).toBe('b');
-    expect(replacedBy(RULES, view, 4, monotonic(10))).toBeUndefined();
-    expect(replacedBy(RULES, heard(viewOf('abc'), 0, beat('b', { term: 9 })), 3, monotonic(10))).toBeUndefined();
+    const own = (term: number): { term: number; isProvisional: boolean } => ({ term, isProvisional: false });
+    expect(replacedBy(RULES, view, own(3), monotonic(10))).toBe('b');
+    expect(replacedBy(RULES, view, own(4), monotonic(10))).toBeUndefined();
+    expect(replacedBy(RULES, heard(viewOf('abc'), 0, beat('b', { term: 9 })), own(3), monotonic(10))).toBeUndefined();
+  });
+
+  it('is, of two that claimed without the API in one term, to be the later by place', () => {
+    const view = heard(viewOf('abc'), 0, beat('b', { isHolding: true, isProvisional: true, term: 4 }));
+    const provisional = { term: 4, isProvisional: true };
+    expect(replacedBy({ ...RULES, self: 'c' }, view, provisional, monotonic(10))).toBe('b');
+    expect(replacedBy(RULES, view, provisional, monotonic(10))).toBeUndefined();
+    const ratified = heard(viewOf('abc'), 0, beat('b', { isHolding: true, term: 4 }));
+    expect(replacedBy(RULES, ratified, provisional, monotonic(10))).toBe('b');
   });
 });
 

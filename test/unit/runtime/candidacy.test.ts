@@ -168,5 +168,7 @@ const BEAT = {
   isEligible: true,
   isDraining: false,
   isHolding: false,
+  isLeading: false,
+  isProvisional: false,
   priority: 100,
 };

@@ -24,6 +24,8 @@ const BEAT = {
   isEligible: true,
   isDraining: false,
   isHolding: false,
+  isLeading: false,
+  isProvisional: false,
   priority: 100,
 };
 const closers: (() => void)[] = [];
@@ -116,6 +118,8 @@ describe('two nodes', () => {
       term: 77,
       isDraining: true,
       isHolding: true,
+      isLeading: true,
+      isProvisional: false,
       priority: 255,
     };
     a.beats.send([voter(b)], said);

@@ -4,7 +4,13 @@ import { isWireSilent, startVip, stepVip, type VipEvent, type VipState, type Vip
 import { ip, mac } from '../base/values.ts';
 import { RULES } from './script.ts';
 
-const SUSPECT: VipWish = { verdict: 'suspect', hasConsent: false, lifetimeLimit: monotonic(0), isYielding: false };
+const SUSPECT: VipWish = {
+  verdict: 'suspect',
+  hasConsent: false,
+  lifetimeLimit: monotonic(0),
+  isYielding: false,
+  isSucceeding: false,
+};
 const RIVAL: VipEvent = { kind: 'rival', mac: mac('02:00:00:00:00:02') };
 
 /** Suspects from 0 to `until`, the holder answering at these moments; then the first moment at which the wire is silent. */
@@ -37,5 +43,23 @@ describe('the silence of a holder that is suspected', () => {
 
   it('takes half a second at most', () => {
     expect(silentAt([5, 405])).toBeLessThanOrEqual(405 + 500 + 10);
+  });
+
+  it('does not grow by the time this process stood still: the answers may lie in its own socket', () => {
+    let state: VipState = startVip({ ip: ip('10.0.0.50'), length: 32 }, monotonic(0));
+    const at = (now: number, event: VipEvent): void => {
+      state = stepVip(RULES, state, SUSPECT, event, monotonic(now)).state;
+    };
+    for (let now = 0; now <= 100; now += 10) {
+      at(now, { kind: 'tick' });
+      at(now + 1, RIVAL);
+    }
+    at(110, { kind: 'tick' });
+    expect(isWireSilent(RULES, state, monotonic(500)), 'asleep from 110 on').toBe(false);
+    at(500, { kind: 'tick' });
+    expect(isWireSilent(RULES, state, monotonic(505))).toBe(false);
+    at(506, RIVAL);
+    for (let now = 510; now <= 580; now += 10) at(now, { kind: 'tick' });
+    expect(isWireSilent(RULES, state, monotonic(586)), 'and its own sleep taught it nothing').toBe(true);
   });
 });

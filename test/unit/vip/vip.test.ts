@@ -268,6 +268,15 @@ describe('a conflict while holding', () => {
     expect(claimant.times('add')).toEqual([]);
   });
 
+  it('is told again at once, and is no conflict, while the former holder lets go as agreed', () => {
+    const script = new VipScript().hold();
+    script.wish = { ...script.wish, isSucceeding: true };
+    expect(kinds(script.rival(1000))).toEqual(['announce']);
+    expect(kinds(script.rival(1004)), 'not more often than every 10 ms').toEqual([]);
+    script.wish = { ...script.wish, isSucceeding: false };
+    expect(kinds(script.rival(2000))).toEqual(['defend', 'conflict']);
+  });
+
   it('is a first conflict again, with policy "yield", ten seconds later', () => {
     const script = new VipScript({ conflictPolicy: 'yield' }).hold();
     script.rival(1000);

@@ -17,6 +17,8 @@ const BEAT: HeartbeatDatagram = {
   isEligible: true,
   isDraining: false,
   isHolding: true,
+  isLeading: false,
+  isProvisional: false,
   clusterId: hex('0123456789abcdef 0123456789abcdef'),
   incarnation: hex('a0a1a2a3a4a5a6a7'),
   sequence: 7,
@@ -71,8 +73,16 @@ describe('a heartbeat datagram', () => {
   });
 
   it('says that nobody is supported, and every flag by itself', () => {
-    const flags = ['isApiWorking', 'isEligible', 'isDraining', 'isHolding'] as const;
-    const none = { ...BEAT, isApiWorking: false, isEligible: false, isDraining: false, isHolding: false };
+    const flags = ['isApiWorking', 'isEligible', 'isDraining', 'isHolding', 'isLeading', 'isProvisional'] as const;
+    const none = {
+      ...BEAT,
+      isApiWorking: false,
+      isEligible: false,
+      isDraining: false,
+      isHolding: false,
+      isLeading: false,
+      isProvisional: false,
+    };
     for (const [bit, flag] of flags.entries()) {
       const written = encodeHeartbeat({ ...none, [flag]: true, supports: undefined });
       expect([written[7], written[50]]).toEqual([1 << bit, 255]);
