@@ -28,6 +28,9 @@ export const FOREIGN_ANNOTATION_LENGTH_MAX = 1_024;
 /** Whose annotations are about load balancers: theirs are named when they can't be read. */
 const OUR_DOMAIN = /(^|\.)(holdfast\.io|kube-vip\.io|metallb\.io|metallb\.universe\.tf|cilium\.io|io\.cilium)\//;
 
+/** `kubectl apply` leaves a copy of the whole object here: never kept. */
+const COPY_OF_OBJECT = 'kubectl.kubernetes.io/last-applied-configuration';
+
 /** An object that has a name. */
 export interface OpenObject {
   readonly root: Part;
@@ -86,7 +89,7 @@ const NO_ANNOTATIONS: Labels = Object.freeze({});
 
 /**
  * metadata.annotations, as a copy: those about load balancers first, up to LABELS_LENGTH_MAX characters; and what else is
- * short and still fits. `kubectl apply` leaves a copy of the object here, which is why not all of it is kept.
+ * short and still fits.
  */
 export function annotationsOf(metadata: Part): Labels {
   const { fields } = partOf(metadata, 'annotations');
@@ -108,7 +111,7 @@ export function annotationsOf(metadata: Part): Labels {
   for (const entry of entries) {
     const value = fields[entry];
     if (typeof value !== 'string' || value.length > FOREIGN_ANNOTATION_LENGTH_MAX || OUR_DOMAIN.test(entry)) continue;
-    if (entry.length + value.length > room || entry === '__proto__') continue;
+    if (entry.length + value.length > room || entry === '__proto__' || entry === COPY_OF_OBJECT) continue;
     annotations[entry] = value;
     room -= entry.length + value.length;
   }
