@@ -1,0 +1,76 @@
+/**
+ * Which Service has which addresses: a pure function of all Services, pools and what must not be given, the same whatever
+ * the order of its inputs. What it says, written into the statuses, it says again.
+ *
+ *   keep      what a status says stays, the older Service first                    keep.ts
+ *   move      of these, whoever asks for something else goes there, if it can      wishes.ts
+ *   grant     the others get the addresses they ask for, or nothing                wishes.ts
+ *   fill      the rest from the pools, and second families that are missing        fill.ts
+ *
+ * Each in order of creation, then key. An address is given to one Service, or to several that consent (sharing.ts). Who
+ * has nothing is told why: one reason a pool, in the order of pools, with the rule and the holder (refusal.ts).
+ */
+
+import { ERRORS, fillRemedy } from '../../base/errors.ts';
+import type { Allocation, AllocationResult, ObjectProblem, PendingService } from '../model.ts';
+import { openChooser } from './chooser.ts';
+import { fillFromPools } from './fill.ts';
+import { keepAddresses, keptShortcomings } from './keep.ts';
+import type { Claim } from './ledger.ts';
+import { limitReasons } from './refusal.ts';
+import { heldPlaces, openTable, type AllocationInput, type Table, type Warned } from './table.ts';
+import { grantRequest, moveToWishes, wishedAddresses } from './wishes.ts';
+
+export type { AllocationInput } from './table.ts';
+
+export function allocate(input: AllocationInput): AllocationResult {
+  const table = openTable(input);
+  keepAddresses(table);
+  // While wishes are met, nobody is given by chance what another one asks for.
+  const considerate = openChooser(table, wishedAddresses(table));
+  moveToWishes(table, considerate);
+  for (const claim of table.claims) {
+    const { request, refusals } = claim;
+    const isServed = heldPlaces(claim).length > 0;
+    if (refusals.length === 0 && !isServed && request.addresses.length > 0) grantRequest(table, considerate, claim);
+  }
+  fillFromPools(table, openChooser(table, new Set()));
+  return resultOf(table);
+}
+
+function resultOf(table: Table): AllocationResult {
+  const allocations: Allocation[] = [];
+  const pending: PendingService[] = [];
+  for (const claim of table.claims) {
+    if (heldPlaces(claim).length > 0) allocations.push(allocationOf(table, claim));
+    else pending.push(pendingOf(claim));
+  }
+  return { allocations, pending, problems: table.warned.flatMap(problemsOf) };
+}
+
+function allocationOf(table: Table, claim: Claim): Allocation {
+  const { request, families, held, from, refusals, complaints } = claim;
+  const [first] = families.flatMap((family) => held[family] ?? []);
+  return {
+    service: request.service,
+    request,
+    addresses: heldPlaces(claim),
+    pool: first?.pool?.name ?? '',
+    from,
+    shortcomings: limitReasons([...refusals, ...keptShortcomings(table, claim), ...complaints]),
+  };
+}
+
+function pendingOf({ request, refusals, reasons, complaints }: Claim): PendingService {
+  return { service: request.service, reasons: limitReasons([...refusals, ...reasons, ...complaints]) };
+}
+
+function problemsOf({ service, warnings }: Warned): readonly ObjectProblem[] {
+  const object = { kind: 'Service', key: service.key };
+  return warnings.map(({ code, message, context }) => ({
+    object,
+    code,
+    message,
+    remedy: fillRemedy(ERRORS[code].remedy, context ?? {}),
+  }));
+}

@@ -1,0 +1,88 @@
+/**
+ * Those that ask for nothing in particular, in order of creation: the first pool that has what they need. Both families
+ * come from one pool; where no pool has both, PreferDualStack takes what there is (its first family before its second),
+ * and the other family is added from the same pool once that has it.
+ *
+ * Two families weigh more than the priority of a pool: the priority orders the pools that can give what was asked for.
+ */
+
+import type { Family } from '../../base/ip.ts';
+import type { Pool, Reason } from '../model.ts';
+import { choose, type Chooser } from './chooser.ts';
+import { hold, type Claim, type Place } from './ledger.ts';
+import { automaticRefusal, candidatePools, FAMILY_NAMES, lackReason, poolRefusal, reason } from './refusal.ts';
+import { missingFamilies, type Table } from './table.ts';
+import { grantRequest } from './wishes.ts';
+
+export function fillFromPools(table: Table, chooser: Chooser): void {
+  for (const claim of table.claims) {
+    if (claim.refusals.length > 0) continue;
+    if (claim.families.every((family) => claim.held[family] === undefined)) {
+      if (claim.request.addresses.length > 0) grantRequest(table, chooser, claim);
+      else chooseFor(table, chooser, claim);
+    }
+    if (claim.families.some((family) => claim.held[family] !== undefined)) complete(table, chooser, claim);
+  }
+}
+
+function chooseFor(table: Table, chooser: Chooser, claim: Claim): void {
+  const candidates = candidatePools(table, claim);
+  if ('code' in candidates) {
+    claim.reasons = [candidates];
+    return;
+  }
+  const refusals = candidates.map((pool) => poolRefusal(table, claim, pool) ?? automaticRefusal(claim, pool));
+  const open = candidates.filter((_, index) => refusals[index] === undefined);
+  const { families, isDualRequired } = claim.request;
+  if (takeFirst(table, chooser, claim, { pools: open, families })) return;
+  if (families.length > 1 && !isDualRequired) {
+    for (const family of families) if (takeFirst(table, chooser, claim, { pools: open, families: [family] })) return;
+  }
+  claim.reasons = candidates.map((pool, index) => refusals[index] ?? lackOf(table, chooser, claim, pool));
+}
+
+/** From the first of the pools that has all the families. */
+function takeFirst(
+  table: Table,
+  chooser: Chooser,
+  claim: Claim,
+  { pools, families }: { readonly pools: readonly Pool[]; readonly families: readonly Family[] },
+): boolean {
+  for (const pool of pools) {
+    const places: Place[] = [];
+    for (const family of families) {
+      const ip = choose(chooser, claim, pool, family);
+      if (ip === undefined) break;
+      places.push({ ip, pool });
+    }
+    if (places.length < families.length) continue;
+    for (const place of places) hold(table.ledger, claim, place);
+    claim.from = 'pool';
+    return true;
+  }
+  return false;
+}
+
+function lackOf(table: Table, chooser: Chooser, claim: Claim, pool: Pool): Reason {
+  const { families } = claim.request;
+  const lacking = families.find((family) => choose(chooser, claim, pool, family) === undefined);
+  return lackReason(table, pool, lacking ?? families[0] ?? 'ipv4');
+}
+
+/** The family it lacks, from the pool of the one it has; unless it asks for an address of it, which it was refused. */
+function complete(table: Table, chooser: Chooser, claim: Claim): void {
+  for (const family of missingFamilies(claim)) {
+    const pool = claim.families.map((each) => claim.held[each]).find((place) => place !== undefined)?.pool;
+    const isWished = claim.request.addresses.some((ip) => ip.family === family);
+    const refusal = pool === undefined || isWished ? undefined : poolRefusal(table, claim, pool);
+    const ip =
+      pool === undefined || isWished || refusal !== undefined ? undefined : choose(chooser, claim, pool, family);
+    if (ip !== undefined) {
+      hold(table.ledger, claim, { ip, pool });
+      continue;
+    }
+    const head = `no ${FAMILY_NAMES[family]} address`;
+    const cause = isWished || pool === undefined ? '' : `: ${(refusal ?? lackReason(table, pool, family)).message}`;
+    claim.complaints.push(reason(pool?.name ?? '', 'DUAL_STACK_INCOMPLETE', `${head}${cause}`));
+  }
+}

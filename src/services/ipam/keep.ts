@@ -1,0 +1,123 @@
+/**
+ * First of all every Service keeps what its status says it has, the older before the younger: nothing is ever taken away
+ * because a pool, a configuration or a wish has changed. What is given up is what can't be served: an address of a
+ * family the Service no longer has, a second one of a family, a host name (case 22), and an address that an older
+ * Service has and that the two may not share. All that is wrong with an address that is kept is told beside it.
+ */
+
+import type { Family, Ip } from '../../base/ip.ts';
+import type { Pool, Reason } from '../model.ts';
+import { poolTerms } from '../pools/pool.ts';
+import { hold, remainRefusal, type Claim, type Holding, type Place } from './ledger.ts';
+import { isCalled, poolsHolding } from './pool-book.ts';
+import { foreignReason, outOfScope, reason, sharedReason, unusableReason } from './refusal.ts';
+import { isKeyless } from './sharing.ts';
+import type { Table } from './table.ts';
+
+export function keepAddresses(table: Table): void {
+  for (const claim of table.claims) {
+    const { ingress, hasForeignIngress } = claim.request.service;
+    if (hasForeignIngress && claim.refusals.length === 0) {
+      const message = 'the status holds a host name, or something that is no address: it is given up';
+      claim.complaints.push(reason('', 'ADDRESS_RELEASED', message, { address: 'it' }));
+    }
+    if (ingress.length > 0) keepOf(table, claim, ingress);
+  }
+}
+
+function keepOf(table: Table, claim: Claim, ingress: readonly Ip[]): void {
+  for (const family of claim.families) {
+    const ips = ingress.filter((ip) => ip.family === family);
+    keepOne(table, claim, ips);
+  }
+  for (const ip of ingress) if (!claim.families.includes(ip.family)) noteUnwanted(claim, ip);
+}
+
+/** Everything that is wrong with what the Service has kept. */
+export function keptShortcomings(table: Table, claim: Claim): readonly Reason[] {
+  const found: Reason[] = [];
+  for (const family of claim.families) {
+    const place = claim.held[family];
+    if (place !== undefined && isInStatus(claim, place.ip)) found.push(...placeShortcomings(table, claim, place));
+  }
+  return found;
+}
+
+/** Of several of one family, the first that is in a pool, else the first; what others hold is passed over. */
+function keepOne(table: Table, claim: Claim, ips: readonly Ip[]): void {
+  const [first] = ips;
+  if (first === undefined) return;
+  const ordered =
+    ips.length === 1 ? ips : ips.toSorted((a, b) => Number(isPooled(table, b)) - Number(isPooled(table, a)));
+  const family: Family = first.family;
+  const lost: Reason[] = [];
+  for (const ip of ordered) {
+    if (claim.held[family] !== undefined) {
+      noteSurplus(claim, ip);
+      continue;
+    }
+    const holding = table.ledger.holdings.get(ip.text);
+    const refusal = holding === undefined ? undefined : remainRefusal(holding, claim);
+    if (refusal === undefined) hold(table.ledger, claim, { ip, pool: homeOf(table, claim, ip) });
+    else {
+      const pool = homeOf(table, claim, ip)?.name ?? '';
+      const { code, message } = sharedReason(pool, ip, refusal.claim.request.service, refusal);
+      lost.push(reason(pool, code, `${message}: it was both's, and stays with the older one`));
+    }
+  }
+  if (claim.held[family] !== undefined) claim.from = 'kept';
+  claim.complaints.push(...lost);
+}
+
+function isPooled(table: Table, ip: Ip): boolean {
+  return poolsHolding(table.book, ip).length > 0;
+}
+
+/** Of several pools that hold the address, the one it might have been given from. */
+function homeOf(table: Table, claim: Claim, ip: Ip): Pool | undefined {
+  const pools = poolsHolding(table.book, ip);
+  if (pools.length < 2) return pools[0];
+  const { pool: name } = claim.request;
+  const fitting = pools.filter((pool) => outOfScope(table, claim, pool) === undefined);
+  return fitting.find((pool) => name !== undefined && isCalled(pool, name)) ?? fitting[0] ?? pools[0];
+}
+
+function noteSurplus(claim: Claim, { text }: Ip): void {
+  const message = `the status holds ${text} besides: one address per family can be had, and it is given up`;
+  claim.complaints.push(reason('', 'ADDRESS_RELEASED', message, { address: text }));
+}
+
+function noteUnwanted(claim: Claim, { text }: Ip): void {
+  const message = `the status holds ${text}, of a family the Service does not ask for: it is given up`;
+  claim.complaints.push(reason('', 'ADDRESS_RELEASED', message, { address: text }));
+}
+
+function isInStatus(claim: Claim, ip: Ip): boolean {
+  return claim.request.service.ingress.some(({ text }) => text === ip.text);
+}
+
+function placeShortcomings(table: Table, claim: Claim, { ip, pool }: Place): readonly Reason[] {
+  const found: (Reason | undefined)[] = [];
+  if (pool === undefined) {
+    found.push(reason('', 'ADDRESS_ORPHANED', `address ${ip.text} is in no pool any more`));
+  } else {
+    found.push(outOfScope(table, claim, pool));
+  }
+  found.push(unusableReason(table, ip, pool), foreignReason(table, ip, pool?.name ?? ''));
+  const holding = table.ledger.holdings.get(ip.text);
+  if (holding !== undefined) found.push(companyReason(claim, holding, pool));
+  return found.filter((each) => each !== undefined);
+}
+
+/** Two without a key on one address work, and stay; the younger is told, unless the pool is for that. */
+function companyReason(claim: Claim, holding: Holding, pool: Pool | undefined): Reason | undefined {
+  const [eldest] = holding.claims;
+  if (eldest === undefined || eldest === claim || !isKeyless(claim.sharing)) return undefined;
+  const isMeant = [claim, eldest].every(
+    ({ request }) => pool !== undefined && poolTerms(pool, request.service.namespace).sharing === 'by-ports',
+  );
+  if (isMeant) return undefined;
+  const rule = 'neither has a sharing key';
+  const code = 'ADDRESS_NOT_SHAREABLE';
+  return sharedReason(pool?.name ?? '', holding.ip, eldest.request.service, { code, rule });
+}
