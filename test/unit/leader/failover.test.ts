@@ -37,8 +37,8 @@ describe('deposing a silent holder', () => {
     const script = follower();
     const lost = { ...GONE, isWireSilent: false, isHolderLost: true };
     expect(script.assess(300, lost)).toMatchObject([{ kind: 'lease.update', lease: { holder: 'a' } }]);
-    expect(script.until(1500), 'nothing is claimed provisionally while a kernel answers').toEqual([]);
-    expect(script.accept(1600)).toMatchObject([{ kind: 'gained', cause: 'silent', isProvisional: false }]);
+    expect(script.until(700), 'nothing is claimed provisionally while a kernel answers').toEqual([]);
+    expect(script.accept(800)).toMatchObject([{ kind: 'gained', cause: 'silent', isProvisional: false }]);
   });
 
   it.each([
