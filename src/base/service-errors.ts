@@ -28,7 +28,7 @@ export const SERVICE_ERRORS = {
     remedy: 'Take {range} out of {object}: it is {reason}. It is not given to Services.',
   },
   POOL_UNKNOWN: {
-    summary: 'A Service asks for a pool that does not exist.',
+    summary: 'A Service, or an advertisement, names a pool that does not exist.',
     remedy: 'Name one of: {present}.',
   },
   POOL_SHADOWED: {
