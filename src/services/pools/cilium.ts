@@ -1,0 +1,129 @@
+/**
+ * Cilium's objects: CiliumLoadBalancerIPPool (cilium.io/v2 and v2alpha1) and CiliumL2AnnouncementPolicy (v2alpha1). See
+ * reference metallb-cilium-keepalived.md §3. A field that can't be read is never taken in a sense that would give or
+ * announce more than meant: an unreadable `disabled` closes the pool, an unreadable selector matches nothing.
+ *
+ * A policy announces external IPs and load balancer IPs, each only if it says so; one that says neither is a mistake, and
+ * told. External IPs of Services are none of Holdfast's business.
+ */
+
+import { ok, type Outcome } from '../../base/outcome.ts';
+import { parseEnds, parseRange, rangeFault, type RangeReason } from '../address-range.ts';
+import { EVERY_SERVICE, type Advertisement, type AddressRange, type Decoding, type Pool } from '../model.ts';
+import { createdAtOf, decodeObject } from '../objects/metadata.ts';
+import { choiceOf, flagOf, isPresent, note, partOf, partsOf, refuse, textsOf, type Part } from '../objects/part.ts';
+import { shown } from '../objects/shown.ts';
+import { parsePattern, type PatternReason } from './interface-pattern.ts';
+import { newPool } from './pool.ts';
+import { joinRanges, POOL_RANGES_MAX, tell } from './report.ts';
+import { namesOf, selectorOf } from './selection.ts';
+
+const NO_LIST: readonly never[] = Object.freeze([]);
+
+const PATTERN_REASONS: Readonly<Record<PatternReason, string>> = {
+  'too-long': 'it is too long',
+  'too-deep': 'it has groups inside groups inside groups',
+  'not-supported': 'it uses a form of expression that is not supported',
+  unbalanced: 'a bracket is missing',
+  'nothing-to-repeat': 'it repeats nothing',
+  'bad-range': 'a range ends before it begins',
+};
+
+export function decodeCiliumPool(raw: unknown): Decoding<Pool> {
+  return decodeObject('CiliumLoadBalancerIPPool', raw, ({ root, metadata, key, name }) => {
+    const spec = partOf(root, 'spec');
+    const ends = choiceOf(spec, 'allowFirstLastIPs', { Yes: true, No: true });
+    const skipsEnds = ends === 'No' || (ends === undefined && isPresent(spec.fields['allowFirstLastIPs']));
+    return newPool({
+      name: `cilium/${name}`,
+      shortName: name,
+      origin: 'cilium',
+      object: { kind: 'CiliumLoadBalancerIPPool', key },
+      labels: textsOf(metadata, 'labels'),
+      ranges: readBlocks(spec, skipsEnds),
+      isClosed: flagOf(spec, 'disabled') ?? isPresent(spec.fields['disabled']),
+      scope: { ...EVERY_SERVICE, serviceSelectors: selectorOf(spec, 'serviceSelector') },
+      needsAdvertisement: true,
+      createdAt: createdAtOf(metadata),
+    });
+  });
+}
+
+/** spec.blocks, and spec.cidrs as v2alpha1 called them before Cilium 1.15. */
+function readBlocks(spec: Part, skipsEnds: boolean): readonly AddressRange[] {
+  const { report } = spec;
+  const blocks = [...partsOf(spec, 'blocks', POOL_RANGES_MAX), ...partsOf(spec, 'cidrs', POOL_RANGES_MAX)];
+  if (blocks.length === 0) tell(report, 'POOL_INVALID', 'the pool has no blocks', { field: 'spec.blocks' });
+  const ranges = blocks.slice(0, POOL_RANGES_MAX).flatMap((block) => {
+    const field = block.path.slice(0, -1);
+    const texts = ['cidr', 'start', 'stop'].map((key) => block.fields[key]).filter((value) => isPresent(value));
+    const stranger = texts.find((text) => typeof text !== 'string');
+    if (stranger !== undefined) {
+      tell(report, 'POOL_INVALID', `${field} has ${shown(stranger)}, which is not a text`, { field });
+      return [];
+    }
+    const range = readBlock(block, skipsEnds);
+    if (range.ok) return [range.value];
+    tell(report, 'POOL_INVALID', `${field}: ${rangeFault(blockText(block, 'cidr'), range)}`, { field });
+    return [];
+  });
+  return joinRanges(report, 'spec.blocks', ranges);
+}
+
+/** As Cilium: `cidr` first, else from `start` to `stop`, else `start` alone. Ends are skipped of CIDRs only. */
+function readBlock(block: Part, skipEnds: boolean): Outcome<AddressRange, RangeReason> {
+  const cidr = blockText(block, 'cidr');
+  const start = blockText(block, 'start');
+  const stop = blockText(block, 'stop');
+  if (cidr === '') return parseEnds(start, stop === '' ? start : stop);
+  if (start !== '' || stop !== '') note(block, 'start', 'has no effect beside cidr');
+  // A range is no CIDR here, although parseRange would take it.
+  const range = parseRange(cidr.includes('/') ? cidr : '', { skipEnds });
+  return range.ok ? ok(range.value) : { ...range, detail: cidr };
+}
+
+function blockText(block: Part, key: string): string {
+  const value = block.fields[key];
+  return typeof value === 'string' ? value.trim() : '';
+}
+
+export function decodeCiliumPolicy(raw: unknown): Decoding<Advertisement> {
+  return decodeObject('CiliumL2AnnouncementPolicy', raw, ({ root, metadata, key, name }) => {
+    const spec = partOf(root, 'spec');
+    const announcesIps = flagOf(spec, 'loadBalancerIPs') === true;
+    const announcesExternal = flagOf(spec, 'externalIPs') === true;
+    const interfacePatterns = readPatterns(spec);
+    if (interfacePatterns === undefined) return refuse(spec, 'interfaces', 'names no interface');
+    const advertisement: Advertisement = {
+      name,
+      object: { kind: 'CiliumL2AnnouncementPolicy', key },
+      origin: 'cilium',
+      protocol: 'l2',
+      poolNames: NO_LIST,
+      poolSelectors: NO_LIST,
+      nodeSelectors: selectorOf(spec, 'nodeSelector'),
+      serviceSelectors: selectorOf(spec, 'serviceSelector'),
+      interfaceNames: NO_LIST,
+      interfacePatterns,
+      preferredNodes: NO_LIST,
+      createdAt: createdAtOf(metadata),
+    };
+    if (announcesIps) return advertisement;
+    const message = announcesExternal
+      ? 'the policy is for external IPs only, which Holdfast does not announce: loadBalancerIPs is false'
+      : 'the policy announces nothing: loadBalancerIPs and externalIPs are both false unless set';
+    tell(root.report, 'ADVERTISEMENT_IDLE', message, { field: 'spec.loadBalancerIPs' });
+    return undefined;
+  });
+}
+
+/** undefined: there are expressions, but none that can be read, and none at all would mean every interface. */
+function readPatterns(spec: Part): readonly string[] | undefined {
+  const texts = namesOf(spec, 'interfaces', (text) => text !== '');
+  const patterns = texts?.filter((text) => {
+    const parsed = parsePattern(text);
+    if (!parsed.ok) note(spec, 'interfaces', `has ${shown(text)}: ${PATTERN_REASONS[parsed.reason]}`);
+    return parsed.ok;
+  });
+  return patterns?.length === 0 && texts?.length !== 0 ? undefined : patterns;
+}
