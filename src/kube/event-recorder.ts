@@ -1,7 +1,7 @@
 /**
- * Kubernetes Events (core/v1) about one object: best effort, for people. Recording never waits and never fails; equal
- * events are counted on one object (a patch) instead of written anew, the rate is limited, the queue is bounded and drops
- * its oldest. Whoever may not write Events (kube-vip's RBAC has no rule for them) is told once, and asks again later.
+ * Kubernetes Events (core/v1) about one object, or about any: best effort, for people. Recording never waits and never
+ * fails; equal events are counted on one object (a patch) instead of written anew, the rate is limited, for each object and
+ * reason as well, the queue is bounded and drops its oldest. Whoever may not write Events (kube-vip's RBAC has no rule for them) is told once, and asks again later.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -28,21 +28,45 @@ export interface EventNote {
 
 export interface EventRecorderOptions {
   readonly client: ApiClient;
+  /** What a note is about unless it is said with it. */
   readonly about: InvolvedObject;
   /** Name of this node: source.host and reportingInstance. */
   readonly node: string;
   readonly log: Log;
   /** Default Date.now. */
   readonly wallClock?: () => number;
-  /** Smallest distance between requests after a burst of BURST, ms. Default 2 s. */
+  /** Smallest distance between requests after a burst, ms. Default 2 s. */
   readonly intervalMs?: number;
+  /** Requests that may be made at once. Default 10. */
+  readonly burst?: number;
+  /** Notes that may wait. Default 64. */
+  readonly queueMax?: number;
+  /** Of each object and reason so many at once, and then one in `intervalMs`. Default: no such limit. */
+  readonly subject?: { readonly burst: number; readonly intervalMs: number };
+}
+
+/** For notes about thousands of Services: a rollout is told in seconds, and one that flaps doesn't drown the others. */
+export const SERVICE_EVENT_LIMITS = {
+  intervalMs: 50,
+  burst: 50,
+  queueMax: 2_000,
+  subject: { burst: 4, intervalMs: 60_000 },
+} as const satisfies Pick<EventRecorderOptions, 'intervalMs' | 'burst' | 'queueMax' | 'subject'>;
+
+export function aboutService(service: {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}): InvolvedObject {
+  const { namespace, name, uid } = service;
+  return { apiVersion: 'v1', kind: 'Service', namespace, name, uid };
 }
 
 export interface EventRecorder {
-  record(note: EventNote): void;
+  record(note: EventNote, about?: InvolvedObject): void;
   /** Resolves when the queue is empty, or after `deadlineMs`: for the end of the process. */
   flush(deadlineMs: number): Promise<void>;
-  /** Notes that were never written: queue full, or the API refused them. */
+  /** Notes that were never written: queue full, too many of a kind, or the API refused them. */
   readonly dropped: number;
   close(): void;
 }
@@ -55,9 +79,10 @@ const QUEUE_MAX = 64;
 const BURST = 10;
 const INTERVAL_MS = 2000;
 const REQUEST_DEADLINE_MS = 3000;
-/** Equal notes within this time are one Event with a count (client-go aggregates over ten minutes too). */
+/** Equal notes within this time are one Event with a count (client-go aggregates over ten minutes too); as many of them as may wait. */
 const SERIES_MS = 600_000;
-const SERIES_MAX = 64;
+/** Objects and reasons that are counted at a time; one that is forgotten begins anew. */
+const SUBJECTS_MAX = 10_000;
 const FORBIDDEN_PAUSE_MS = 300_000;
 /** Limit of the API for Event.message. */
 const MESSAGE_MAX = 1024;
@@ -69,14 +94,25 @@ interface Series {
   lastAt: number;
 }
 
+interface Entry {
+  readonly note: EventNote;
+  readonly about: InvolvedObject;
+  readonly at: number;
+}
+
+interface Bucket {
+  tokens: number;
+  refilledAt: number;
+}
+
 class QueuedRecorder implements EventRecorder {
   dropped = 0;
   readonly #options: EventRecorderOptions;
-  readonly #queue: { readonly note: EventNote; readonly at: number }[] = [];
+  readonly #queue: Entry[] = [];
+  readonly #subjects = new Map<string, Bucket>();
   readonly #series = new Map<string, Series>();
   readonly #idleListeners = new Set<() => void>();
-  #tokens = BURST;
-  #refilledAt = performance.now();
+  readonly #bucket: Bucket;
   #pausedUntil = 0;
   #timer: NodeJS.Timeout | undefined;
   #isSending = false;
@@ -84,18 +120,19 @@ class QueuedRecorder implements EventRecorder {
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
+    this.#bucket = { tokens: options.burst ?? BURST, refilledAt: performance.now() };
   }
 
-  record(note: EventNote): void {
-    if (this.#isClosed || performance.now() < this.#pausedUntil) {
+  record(note: EventNote, about: InvolvedObject = this.#options.about): void {
+    if (this.#isClosed || performance.now() < this.#pausedUntil || this.#isTooMuch(note, about)) {
       this.dropped += 1;
       return;
     }
-    if (this.#queue.length >= QUEUE_MAX) {
+    if (this.#queue.length >= (this.#options.queueMax ?? QUEUE_MAX)) {
       this.#queue.shift();
       this.dropped += 1;
     }
-    this.#queue.push({ note, at: (this.#options.wallClock ?? Date.now)() });
+    this.#queue.push({ note, about, at: (this.#options.wallClock ?? Date.now)() });
     this.#pump();
   }
 
@@ -134,7 +171,8 @@ class QueuedRecorder implements EventRecorder {
       for (const listener of this.#idleListeners) listener();
       return;
     }
-    const waitMs = this.#takeToken();
+    const { burst = BURST, intervalMs = INTERVAL_MS } = this.#options;
+    const waitMs = takeToken(this.#bucket, burst, intervalMs);
     clearTimeout(this.#timer);
     if (waitMs > 0) {
       this.#timer = setTimeout(() => this.#pump(), waitMs);
@@ -143,37 +181,33 @@ class QueuedRecorder implements EventRecorder {
     }
     this.#queue.shift();
     this.#isSending = true;
-    void this.#send(next.note, next.at).then(() => {
+    void this.#send(next).then(() => {
       this.#isSending = false;
       this.#pump();
     });
   }
 
-  /** 0 when a request may go now (and is counted), else ms until one may. */
-  #takeToken(): number {
-    const interval = this.#options.intervalMs ?? INTERVAL_MS;
-    const now = performance.now();
-    const earned = Math.floor((now - this.#refilledAt) / interval);
-    if (earned > 0) {
-      this.#tokens = Math.min(BURST, this.#tokens + earned);
-      this.#refilledAt += earned * interval;
-    }
-    if (this.#tokens === 0) return this.#refilledAt + interval - now;
-    this.#tokens -= 1;
-    return 0;
+  #isTooMuch(note: EventNote, about: InvolvedObject): boolean {
+    const { subject } = this.#options;
+    if (subject === undefined) return false;
+    const key = `${nameOf(about)}\n${note.reason}`;
+    const bucket = this.#subjects.get(key) ?? { tokens: subject.burst, refilledAt: performance.now() };
+    keepLatest(this.#subjects, key, bucket, SUBJECTS_MAX);
+    return takeToken(bucket, subject.burst, subject.intervalMs) > 0;
   }
 
-  async #send(note: EventNote, at: number): Promise<void> {
-    const key = `${note.type}\n${note.reason}\n${note.message}`;
+  async #send(entry: Entry): Promise<void> {
+    const { note, about, at } = entry;
+    const key = `${nameOf(about)}\n${note.type}\n${note.reason}\n${note.message}`;
     const series = this.#series.get(key);
-    if (series !== undefined && at - series.lastAt < SERIES_MS && (await this.#count(series, at))) return;
-    await this.#create(key, note, at);
+    if (series !== undefined && at - series.lastAt < SERIES_MS && (await this.#count(series, entry))) return;
+    await this.#create(key, entry);
   }
 
-  async #count(series: Series, at: number): Promise<boolean> {
+  async #count(series: Series, { about, at }: Entry): Promise<boolean> {
     const result = await this.#options.client.request({
       method: 'PATCH',
-      path: `${this.#collection()}/${series.name}`,
+      path: `${collectionOf(about)}/${series.name}`,
       contentType: 'application/merge-patch+json',
       body: { count: series.count + 1, lastTimestamp: secondsText(at) },
       deadlineMs: REQUEST_DEADLINE_MS,
@@ -184,16 +218,16 @@ class QueuedRecorder implements EventRecorder {
     return true;
   }
 
-  async #create(key: string, note: EventNote, at: number): Promise<void> {
-    const { about, node } = this.#options;
+  async #create(key: string, { note, about, at }: Entry): Promise<void> {
+    const { node } = this.#options;
     const name = `${about.name}.${randomBytes(8).toString('hex')}`;
     const result = await this.#options.client.request({
       method: 'POST',
-      path: this.#collection(),
+      path: collectionOf(about),
       body: {
         apiVersion: 'v1',
         kind: 'Event',
-        metadata: { name, namespace: this.#namespace() },
+        metadata: { name, namespace: namespaceOf(about) },
         involvedObject: about,
         type: note.type,
         reason: note.reason,
@@ -208,35 +242,55 @@ class QueuedRecorder implements EventRecorder {
       deadlineMs: REQUEST_DEADLINE_MS,
     });
     if (result.ok) {
-      this.#keepSeries(key, { name: metadataText(result.body, 'name') ?? name, count: 1, lastAt: at });
+      const series = { name: metadataText(result.body, 'name') ?? name, count: 1, lastAt: at };
+      keepLatest(this.#series, key, series, this.#options.queueMax ?? QUEUE_MAX);
       return;
     }
     this.dropped += 1;
-    if (result.failure !== 'forbidden') return;
+    // A namespace that is being deleted takes nothing new: that says nothing about our rights.
+    if (result.failure !== 'forbidden' || result.message.includes('is being terminated')) return;
     this.#pausedUntil = performance.now() + FORBIDDEN_PAUSE_MS;
     this.dropped += this.#queue.length;
     this.#queue.length = 0;
-    const context = { verb: 'create', resource: 'events', namespace: this.#namespace() };
+    const context = { verb: 'create', resource: 'events', namespace: namespaceOf(about) };
     const { code, message: reason, remedy } = new HoldfastError(result.code, result.message, { context });
     this.#options.log('warn', 'events may not be written', { code, reason, remedy });
   }
+}
 
-  #keepSeries(key: string, series: Series): void {
-    this.#series.delete(key);
-    this.#series.set(key, series);
-    for (const oldest of this.#series.keys()) {
-      if (this.#series.size <= SERIES_MAX) break;
-      this.#series.delete(oldest);
-    }
+/** 0 when one may go now (and is counted), else ms until one may. */
+function takeToken(bucket: Bucket, burst: number, intervalMs: number): number {
+  const now = performance.now();
+  const earned = Math.floor((now - bucket.refilledAt) / intervalMs);
+  if (earned > 0) {
+    bucket.tokens = Math.min(burst, bucket.tokens + earned);
+    bucket.refilledAt += earned * intervalMs;
   }
+  if (bucket.tokens === 0) return bucket.refilledAt + intervalMs - now;
+  bucket.tokens -= 1;
+  return 0;
+}
 
-  #namespace(): string {
-    return this.#options.about.namespace === '' ? 'default' : this.#options.about.namespace;
+/** Puts the entry last, and forgets the first ones beyond `max`. */
+function keepLatest<Value>(map: Map<string, Value>, key: string, value: Value, max: number): void {
+  map.delete(key);
+  map.set(key, value);
+  for (const oldest of map.keys()) {
+    if (map.size <= max) break;
+    map.delete(oldest);
   }
+}
 
-  #collection(): string {
-    return `/api/v1/namespaces/${encodeURIComponent(this.#namespace())}/events`;
-  }
+function nameOf({ kind, namespace, name, uid }: InvolvedObject): string {
+  return `${kind}/${namespace}/${name}/${uid ?? ''}`;
+}
+
+function namespaceOf(about: InvolvedObject): string {
+  return about.namespace === '' ? 'default' : about.namespace;
+}
+
+function collectionOf(about: InvolvedObject): string {
+  return `/api/v1/namespaces/${encodeURIComponent(namespaceOf(about))}/events`;
 }
 
 /** metav1.Time: RFC 3339 in whole seconds. */

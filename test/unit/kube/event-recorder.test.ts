@@ -1,6 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { openApiClient } from '../../../src/kube/client.ts';
-import { openEventRecorder, type EventRecorder } from '../../../src/kube/event-recorder.ts';
+import {
+  aboutService,
+  openEventRecorder,
+  SERVICE_EVENT_LIMITS,
+  type EventRecorder,
+  type EventRecorderOptions,
+} from '../../../src/kube/event-recorder.ts';
 import { decodeNode, getNode, HAS_IP_LABEL, patchNodeLabel } from '../../../src/kube/node.ts';
 import {
   answer,
@@ -28,7 +34,7 @@ interface Bench {
   readonly log: MemoryLog;
 }
 
-async function bench(handler: Handler, intervalMs = 2000): Promise<Bench> {
+async function bench(handler: Handler, limits: Partial<EventRecorderOptions> = {}): Promise<Bench> {
   const bodies: Record<string, unknown>[] = [];
   const api = await startScriptedApi((request, response, body) => {
     bodies.push(JSON.parse(body) as Record<string, unknown>);
@@ -48,7 +54,7 @@ async function bench(handler: Handler, intervalMs = 2000): Promise<Bench> {
     node: 'n1',
     log: log.log,
     wallClock: () => Date.UTC(2026, 0, 1),
-    intervalMs,
+    ...limits,
   });
   closers.push(() => recorder.close());
   return { api, recorder, bodies, log };
@@ -87,7 +93,7 @@ describe('openEventRecorder', () => {
   });
 
   it('limits the rate after a burst, bounds the queue and never waits', async () => {
-    const { recorder, api } = await bench(echo, 50);
+    const { recorder, api } = await bench(echo, { intervalMs: 50 });
     for (let index = 0; index < 200; index += 1) recorder.record({ ...GAINED, message: `number ${index}` });
     expect(recorder.dropped).toBeGreaterThan(100);
     await until(() => api.seen.length >= 10, 'the burst');
@@ -116,6 +122,64 @@ describe('openEventRecorder', () => {
     const startedAt = performance.now();
     await recorder.flush(50);
     expect(performance.now() - startedAt).toBeLessThan(500);
+  });
+});
+
+describe('Events about Services', () => {
+  const web = aboutService({ namespace: 'shop', name: 'web', uid: 'u1' });
+  const PENDING = { type: 'Warning', reason: 'PoolFull', message: 'every address is in use' } as const;
+
+  it('lie in the namespace of the Service, each with its own count', async () => {
+    const { recorder, bodies, api } = await bench(echo);
+    recorder.record(PENDING, web);
+    recorder.record(PENDING, { ...web, name: 'till' });
+    recorder.record(PENDING, web);
+    recorder.record(PENDING, { ...web, uid: 'u2' });
+    recorder.record(GAINED);
+    await recorder.flush(2000);
+    expect(bodies[0]).toMatchObject({
+      metadata: { namespace: 'shop' },
+      involvedObject: { apiVersion: 'v1', kind: 'Service', namespace: 'shop', name: 'web', uid: 'u1' },
+    });
+    expect(api.seen.map((line) => line.replace(/\.[0-9a-f]{16}/, ''))).toEqual([
+      'POST /api/v1/namespaces/shop/events',
+      'POST /api/v1/namespaces/shop/events',
+      'PATCH /api/v1/namespaces/shop/events/web',
+      'POST /api/v1/namespaces/shop/events',
+      'POST /api/v1/namespaces/kube-system/events',
+    ]);
+  });
+
+  it('are limited for each Service and reason, so that one that flaps leaves room for the others', async () => {
+    const { recorder, bodies } = await bench(echo, SERVICE_EVENT_LIMITS);
+    for (let index = 0; index < 50; index += 1) {
+      recorder.record({ ...PENDING, message: `time ${index}` }, web);
+    }
+    recorder.record({ ...PENDING, reason: 'OwnerChanged' }, web);
+    recorder.record(PENDING, { ...web, name: 'till' });
+    await recorder.flush(2000);
+    const { burst } = SERVICE_EVENT_LIMITS.subject;
+    expect(bodies.map(({ reason }) => reason)).toEqual([
+      ...Array.from({ length: burst }, () => 'PoolFull'),
+      'OwnerChanged',
+      'PoolFull',
+    ]);
+    expect(recorder.dropped).toBe(50 - burst);
+  });
+
+  it('go on when a namespace that is being deleted takes none', async () => {
+    const message =
+      'events "a" is forbidden: unable to create new content in namespace shop because it is being terminated';
+    const { recorder, api, log } = await bench((request, response, body) => {
+      if (request.url?.includes('/shop/') === true) answer(response, 403, statusObject(403, 'Forbidden', message));
+      else answer(response, 201, body);
+    });
+    recorder.record(PENDING, web);
+    recorder.record(GAINED);
+    await recorder.flush(2000);
+    expect(api.seen).toHaveLength(2);
+    expect(recorder.dropped).toBe(1);
+    expect(log.lines).toEqual([]);
   });
 });
 
