@@ -401,4 +401,6 @@ export interface Ownership {
   readonly candidates: readonly Candidate[];
   /** When nobody: why. */
   readonly reasons: readonly Reason[];
+  /** When somebody: why this node and not another, in words that begin with "it". */
+  readonly why?: string;
 }
