@@ -6,8 +6,9 @@
  * Thousands of look-ups go to an index that is searched by halving.
  */
 
+import { assert } from '../base/assert.ts';
 import type { Ip, Prefix } from '../base/ip.ts';
-import { formatRange, parseRange, prefixRange, rangeSize, withoutRanges } from './address-range.ts';
+import { formatRange, ipAt, parseRange, prefixRange, rangeSize, withoutRanges } from './address-range.ts';
 import type { AddressRange, NodeObject, ObjectProblem, Pool, Reservation } from './model.ts';
 import { SVC_POOLS_REF } from './pools/environment.ts';
 import { problemOf } from './pools/report.ts';
@@ -34,7 +35,6 @@ const UNUSABLE: readonly (readonly [string, string])[] = [
   ['224.0.0.0/4', 'a multicast address'],
   ['255.255.255.255/32', 'the broadcast address'],
   ['::/127', 'the unspecified or the loopback address'],
-  ['::ffff:0:0-::ffff:ffff:ffff', 'an IPv4 address in IPv6 clothes'],
   ['ff00::/8', 'a multicast address'],
 ];
 
@@ -49,11 +49,19 @@ export function reservationsOf(things: ReservedThings): readonly Reservation[] {
       podCidrs.map((prefix) => ({ range: prefixRange(prefix), reason: `in the Pod CIDR of node ${name}` })),
     ),
     ...clusterCidrs.map((prefix) => ({ range: prefixRange(prefix), reason: 'in a CIDR of the cluster itself' })),
-    ...UNUSABLE.flatMap(([text, reason]) => {
+    ...UNUSABLE.map(([text, reason]) => {
       const range = parseRange(text);
-      return range.ok ? [{ range: range.value, reason }] : [];
+      assert(range.ok, `${text} is a range`);
+      return { range: range.value, reason };
     }),
+    ipv4Mapped(),
   ];
+}
+
+/** RFC 4291 §2.5.5.2: ::ffff:0:0/96, which isn't read as a range. */
+function ipv4Mapped(): Reservation {
+  const range = { first: ipAt('ipv6', 0xffff_0000_0000n), last: ipAt('ipv6', 0xffff_ffff_ffffn) };
+  return { range, reason: 'an IPv4 address in IPv6 clothes' };
 }
 
 function single(ip: Ip, reason: string): Reservation {

@@ -106,10 +106,15 @@ describe('a range as text', () => {
     ['', 'not-a-range'],
     ['1.2.3.4', 'not-a-range'],
     ['1.2.3.4, 1.2.3.5', 'not-a-range'],
-    ['9'.repeat(100_000), 'not-a-range'],
-  ])('%.40s is refused: %s', (text, reason) => {
+  ])('%s is refused: %s', (text, reason) => {
     const parsed = parseRange(text);
     expect(parsed).toMatchObject({ ok: false, reason });
+  });
+
+  test('an enormous text is refused, and quoted in part', () => {
+    const text = '9'.repeat(1_000_000);
+    const parsed = parseRange(text);
+    expect(parsed).toMatchObject({ ok: false, reason: 'not-a-range' });
     if (!parsed.ok) expect(rangeFault(text, parsed).length).toBeLessThan(300);
   });
 
