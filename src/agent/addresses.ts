@@ -105,6 +105,7 @@ function wishFor(
     hasConsent: state.hasConsent,
     lifetimeLimit: lifetimeLimit(rules, election, assessment, now),
     isYielding: election.handover?.isWritten === true,
+    isHolderLost: state.isFormerLost,
     isSucceeding: state.partner !== undefined,
   };
 }

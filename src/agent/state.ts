@@ -181,6 +181,8 @@ export interface AgentState {
   readonly preferredSince: MonotonicMs | undefined;
   /** Who handed over to us and still answers, as agreed, until it is heard to have let go; no longer than `until`. */
   readonly partner: { readonly name: string; readonly until: MonotonicMs } | undefined;
+  /** We have the Lease of a holder whose process is gone, while its kernel may still answer. */
+  readonly isFormerLost: boolean;
   /** What the present suspicion has shown so far, and when. */
   readonly suspicion: Suspicion | undefined;
   /** What the capture was last set to, as text; '' = off. */
@@ -236,6 +238,7 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
     handoverSince: undefined,
     preferredSince: undefined,
     partner: undefined,
+    isFormerLost: false,
     suspicion: undefined,
     capture: '',
     captureIndex: undefined,

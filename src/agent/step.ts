@@ -33,6 +33,7 @@ import { nameDeadline, stepNames } from './names.ts';
 import {
   assess,
   followVoters,
+  LOST_AFTER_MS,
   hearPeers,
   heartbeatEffects,
   peersDeadline,
@@ -151,7 +152,10 @@ function applyElection(rules: AgentRules, turn: Elected, event: ElectionEvent, n
     if (output.kind === 'gained') {
       const isAgreed = output.cause === 'handed-over' && output.previousHolder !== rules.node;
       const partner = isAgreed ? { name: output.previousHolder, until: after(now, PARTNER_MS) } : undefined;
-      state = { ...state, leadingSince: now, hasConsent: output.consent, partner };
+      const missedSince = state.suspicion?.missedSince;
+      const isFormerLost =
+        output.cause === 'silent' && missedSince !== undefined && now >= after(missedSince, LOST_AFTER_MS);
+      state = { ...state, leadingSince: now, hasConsent: output.consent, partner, isFormerLost };
     }
     if (output.kind === 'handed-over') state = { ...state, handoverSince: output.isWritten ? now : undefined };
     if (output.kind === 'lost' || output.kind === 'released') {

@@ -28,6 +28,8 @@ const SUSPECT_PROBE_TIERS: readonly { readonly afterMs: number; readonly everyMs
   { afterMs: 60_000, everyMs: 1000 },
   { afterMs: 5000, everyMs: 100 },
 ];
+/** Whoever has the Lease of a holder whose process is gone waits for its kernel's lifetime to end, and for nothing else. */
+const LOST_PROBE_MS = 4;
 /** Somebody suspected who never answered is silent after this; one who did, after so many of his longest gaps, at most. */
 const UNANSWERED_MS = 100;
 const SILENCE_GAPS = 3;
@@ -36,6 +38,11 @@ const SILENCE_MAX_MS = 500;
 /** How long after the last probe the next one is due, ms, when the suspicion has lasted this long. */
 export function suspectProbeMs(lastedMs: number): number {
   return SUSPECT_PROBE_TIERS.find((tier) => lastedMs >= tier.afterMs)?.everyMs ?? SUSPECT_PROBE_MS;
+}
+
+/** The same for who may claim as soon as the wire is silent. */
+export function claimProbeMs(isHolderLost: boolean): number {
+  return isHolderLost ? LOST_PROBE_MS : SUSPECT_PROBE_MS;
 }
 
 /** An answer came. `since` is when the questions began, `dueAt` when this process wanted to be woken. */

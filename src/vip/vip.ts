@@ -23,7 +23,7 @@
 import type { Ip, Prefix } from '../base/ip.ts';
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import type { Mac } from '../base/mac.ts';
-import { answered, asked, isSilentSuspect, suspectProbeMs, UNASKED, type Inquiry } from './silence.ts';
+import { answered, asked, claimProbeMs, isSilentSuspect, suspectProbeMs, UNASKED, type Inquiry } from './silence.ts';
 
 export interface VipRules {
   readonly lifetimeSeconds: number;
@@ -66,6 +66,8 @@ export interface VipState {
   readonly rival: Rival | undefined;
   /** The claim began with a suspicion: who still answers is the lost holder's kernel, which answers at once or not at all. */
   readonly isSuspected: boolean;
+  /** The questions come more often than they began: see isHolderLost. */
+  readonly isHurried: boolean;
   /** When a lifetime last ended under us, while what the others did meanwhile isn't known yet. */
   readonly lapsedAt: MonotonicMs | undefined;
 }
@@ -83,6 +85,8 @@ export interface VipWish {
   readonly lifetimeLimit: MonotonicMs;
   /** A successor is about to announce the address: answer on, but neither announce nor defend it any more. */
   readonly isYielding: boolean;
+  /** The former holder's process is gone, its kernel answers on: ask quickly for the end of that. */
+  readonly isHolderLost: boolean;
   /** The former holder still answers, as agreed: it is no rival, but whom it answers has to be told again. */
   readonly isSucceeding: boolean;
 }
@@ -152,6 +156,7 @@ export function startVip(prefix: Prefix, now: MonotonicMs): VipState {
     validUntil: NEVER,
     rival: undefined,
     isSuspected: false,
+    isHurried: false,
     lapsedAt: undefined,
   };
 }
@@ -303,14 +308,21 @@ function turn(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs)
   if (wish.verdict === 'undecided') return { state, outputs: [] };
   if (wish.verdict === 'drop') return withdraw(state, now);
   if (wish.verdict === 'suspect') return suspect(state, now);
-  if (state.phase !== 'idle' && state.phase !== 'withdrawing') return { state, outputs: [] };
+  if (state.phase !== 'idle' && state.phase !== 'withdrawing') return { state: hurry(state, wish), outputs: [] };
   const isSure = wish.hasConsent || state.isPresent || rules.probeCount === 0;
   const fresh = { ...UNKNOWN, burstSent: 0, lastDefendedAt: undefined, isSuspected: false, lapsedAt: undefined };
   return { state: enter(state, isSure ? 'claiming' : 'probing', now, fresh), outputs: [] };
 }
 
+/** Asked more often from now on, answers come at shorter times: what was learnt of them before counts no more. */
+function hurry(state: VipState, wish: VipWish): VipState {
+  const isAsking = state.isSuspected && (state.phase === 'probing' || state.phase === 'conflict');
+  if (!isAsking || state.isHurried || !wish.isHolderLost) return state;
+  return { ...state, isHurried: true, inquiry: { ...state.inquiry, longestGapMs: 0 } };
+}
+
 /** How each round of questions begins. */
-const UNKNOWN = { inquiry: UNASKED, rival: undefined } as const;
+const UNKNOWN = { inquiry: UNASKED, rival: undefined, isHurried: false } as const;
 
 function suspect(state: VipState, now: MonotonicMs): VipStep {
   if (state.phase === 'probing') return { state, outputs: [] };
@@ -393,7 +405,7 @@ function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
     const claimed = claim(rules, enter(reported, 'claiming', now), wish, now);
     return { state: claimed.state, outputs: [...report, ...claimed.outputs] };
   }
-  const intervalMs = state.isSuspected ? suspectProbeMs(0) : rules.probeIntervalMs;
+  const intervalMs = state.isSuspected ? claimProbeMs(wish.isHolderLost) : rules.probeIntervalMs;
   return {
     state: { ...reported, inquiry: asked(state.inquiry, state.nextAt, now), nextAt: after(now, intervalMs) },
     outputs: [...report, { kind: 'probe' }],

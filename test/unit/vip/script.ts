@@ -40,7 +40,14 @@ export function mac(text: string): Mac {
 
 export class VipScript {
   state: VipState;
-  wish: VipWish = { verdict: 'drop', hasConsent: false, isYielding: false, isSucceeding: false, lifetimeLimit: NEVER };
+  wish: VipWish = {
+    verdict: 'drop',
+    hasConsent: false,
+    isYielding: false,
+    isHolderLost: false,
+    isSucceeding: false,
+    lifetimeLimit: NEVER,
+  };
   readonly rules: VipRules;
   readonly log: Timed[] = [];
   readonly #kernel: 'prompt' | 'by hand';

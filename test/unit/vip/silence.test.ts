@@ -9,6 +9,7 @@ const SUSPECT: VipWish = {
   hasConsent: false,
   lifetimeLimit: monotonic(0),
   isYielding: false,
+  isHolderLost: false,
   isSucceeding: false,
 };
 const RIVAL: VipEvent = { kind: 'rival', mac: mac('02:00:00:00:00:02') };
@@ -61,5 +62,29 @@ describe('the silence of a holder that is suspected', () => {
     at(506, RIVAL);
     for (let now = 510; now <= 580; now += 10) at(now, { kind: 'tick' });
     expect(isWireSilent(RULES, state, monotonic(586)), 'and its own sleep taught it nothing').toBe(true);
+  });
+});
+
+describe('the wait for the kernel of a process that is gone', () => {
+  it('is asked every 4 ms, and what slower questions taught of its gaps counts no more', () => {
+    let state: VipState = startVip({ ip: ip('10.0.0.50'), length: 32 }, monotonic(0));
+    const at = (now: number, wish: VipWish, event: VipEvent): number => {
+      const stepped = stepVip(RULES, state, wish, event, monotonic(now));
+      state = stepped.state;
+      return stepped.outputs.filter(({ kind }) => kind === 'probe').length;
+    };
+    for (let now = 0; now < 100; now += 10) {
+      at(now, SUSPECT, { kind: 'tick' });
+      at(now + 9, SUSPECT, RIVAL);
+    }
+    const hold: VipWish = { ...SUSPECT, verdict: 'hold', isHolderLost: true, lifetimeLimit: monotonic(60_000) };
+    let probes = 0;
+    for (let now = 100; now < 140; now += 1) {
+      probes += at(now, hold, { kind: 'tick' });
+      if (now % 4 === 1) at(now, hold, RIVAL);
+    }
+    expect(probes).toBeGreaterThanOrEqual(9);
+    for (let now = 140; now <= 155; now += 1) at(now, hold, { kind: 'tick' });
+    expect(state.phase, 'claimed 18 ms after the last answer, at 137').toBe('claiming');
   });
 });
