@@ -13,6 +13,9 @@ import { OPTIONS, type NamedOption } from '../src/config/schema.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
+/** Services alone, spread over all nodes. */
+const SERVICES = { controlplane: 'false', services: 'true', servicesElection: 'true' };
+
 /** The examples under manifests/: addresses are those of RFC 5737 and RFC 3849. */
 const EXAMPLES: readonly {
   readonly path: string;
@@ -29,6 +32,13 @@ const EXAMPLES: readonly {
     flags: { inCluster: true, taint: true },
   },
   { path: 'manifests/rbac.yaml', kind: 'rbac', settings: {}, flags: {} },
+  {
+    path: 'manifests/daemonset-services.yaml',
+    kind: 'daemonset',
+    settings: { ...SERVICES, servicesPools: '192.0.2.200-192.0.2.250' },
+    flags: { inCluster: true },
+  },
+  { path: 'manifests/rbac-services.yaml', kind: 'rbac', settings: SERVICES, flags: {} },
 ];
 
 /** Path below the root → text, of every generated file. Throws when an example has a problem. */

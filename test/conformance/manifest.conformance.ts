@@ -12,6 +12,9 @@ import { readDocuments, type ManifestDocument } from '../unit/config/manifest-re
 
 const ARP = { interface: 'eth0', address: '192.0.2.10', controlplane: 'true', arp: 'true' };
 const ACCOUNT = 'system:serviceaccount:kube-system:holdfast';
+/** Of the role for Services, which stands beside the other under a name of its own. */
+const SERVICES_ACCOUNT = 'system:serviceaccount:kube-system:holdfast-lb';
+const SERVICES = { controlplane: 'false', services: 'true' };
 
 /** Resource paths of the kinds we write. */
 const PATHS: Readonly<Record<string, string>> = {
@@ -35,6 +38,7 @@ beforeAll(async () => {
   // What the controller manager would make; the account of a pod must exist for the pod to be admitted.
   await create({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default' } });
   for (const document of readDocuments(generatedFiles().get('manifests/rbac.yaml') ?? '')) await create(document);
+  for (const document of manifest('rbac', SERVICES, { name: 'holdfast-lb' })) await create(document);
 });
 
 afterAll(() => api.close());
@@ -66,7 +70,7 @@ describe('a real API server admits', () => {
     for (const document of documents) {
       const answer = await create(document, '&dryRun=All');
       // 409: rbac.yaml is there already, created without a dry run.
-      const expected = path === 'manifests/rbac.yaml' ? 409 : 201;
+      const expected = path.startsWith('manifests/rbac') ? 409 : 201;
       expect(answer, JSON.stringify(answer.body)).toMatchObject({ status: expected });
     }
   });
@@ -80,6 +84,10 @@ describe('a real API server admits', () => {
     ['daemonset', {}, { taint: true }],
     ['rbac', {}, { role: true, name: 'other' }],
     ['rbac', {}, { rolebinding: true, name: 'other' }],
+    ['rbac', SERVICES, { name: 'other' }],
+    ['rbac', SERVICES, { role: true, name: 'other' }],
+    ['rbac', SERVICES, { rolebinding: true, name: 'other' }],
+    ['daemonset', { ...SERVICES, servicesElection: 'true' }, { inCluster: true }],
   ])('%s %j %j', async (kind, settings, flags) => {
     for (const document of manifest(kind, settings, flags)) {
       const answer = await create(document, '&dryRun=All');
@@ -102,24 +110,33 @@ describe('a real API server admits', () => {
   });
 });
 
+/** `resource` may name a subresource: services/status. */
+async function mayUser(
+  user: string,
+  verb: string,
+  [group, resourcePath]: readonly [group: string, resource: string],
+  place: { readonly namespace?: string | undefined; readonly name?: string | undefined },
+): Promise<boolean> {
+  const [resource, subresource] = resourcePath.split('/');
+  const answer = await client.request('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+    body: {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SubjectAccessReview',
+      spec: { user, resourceAttributes: { verb, group, resource, subresource, ...place } },
+    },
+  });
+  expect(answer.status).toBe(201);
+  return (answer.body as { readonly status: { readonly allowed: boolean } }).status.allowed;
+}
+
 describe('the role allows', () => {
-  async function isAllowed(
+  const isAllowed = (
     verb: string,
     group: string,
     resource: string,
     namespace?: string,
     name?: string,
-  ): Promise<boolean> {
-    const answer = await client.request('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
-      body: {
-        apiVersion: 'authorization.k8s.io/v1',
-        kind: 'SubjectAccessReview',
-        spec: { user: ACCOUNT, resourceAttributes: { verb, group, resource, namespace, name } },
-      },
-    });
-    expect(answer.status).toBe(201);
-    return (answer.body as { readonly status: { readonly allowed: boolean } }).status.allowed;
-  }
+  ): Promise<boolean> => mayUser(ACCOUNT, verb, [group, resource], { namespace, name });
 
   test.each([
     ...['get', 'list', 'watch', 'create', 'update'].map(
@@ -154,5 +171,50 @@ describe('the role allows', () => {
     ['list', '', 'services', undefined],
   ] as const)('not %s %s/%s in %s', async (verb, group, resource, namespace) => {
     expect(await isAllowed(verb, group, resource, namespace)).toBe(false);
+  });
+});
+
+describe('the role for Services allows', () => {
+  const isAllowed = (verb: string, group: string, resource: string, namespace?: string, name?: string) =>
+    mayUser(SERVICES_ACCOUNT, verb, [group, resource], { namespace, name });
+  const METALLB = ['ipaddresspools', 'l2advertisements', 'bgpadvertisements'] as const;
+  const CILIUM = ['ciliumloadbalancerippools', 'ciliuml2announcementpolicies'] as const;
+
+  test.each([
+    ...(['list', 'watch'] as const).flatMap((verb) => [
+      [verb, '', 'services', undefined, undefined] as const,
+      [verb, '', 'nodes', undefined, undefined] as const,
+      [verb, '', 'namespaces', undefined, undefined] as const,
+      [verb, 'discovery.k8s.io', 'endpointslices', undefined, undefined] as const,
+      [verb, '', 'configmaps', 'kube-system', 'kubevip'] as const,
+      [verb, '', 'configmaps', 'kube-system', 'holdfast-owners-plndr-svcs-lock'] as const,
+      [verb, '', 'configmaps', 'kube-system', 'holdfast-owners-plndr-cp-lock'] as const,
+      ...METALLB.map((resource) => [verb, 'metallb.io', resource, undefined, undefined] as const),
+      ...CILIUM.map((resource) => [verb, 'cilium.io', resource, undefined, undefined] as const),
+    ]),
+    ['patch', '', 'services/status', 'shop', 'web'],
+    ['create', '', 'events', 'shop', undefined],
+    ['patch', '', 'events', 'shop', 'web.1'],
+    ['create', '', 'configmaps', 'kube-system', undefined],
+    ['update', '', 'configmaps', 'kube-system', 'holdfast-owners-plndr-svcs-lock'],
+    ['update', 'coordination.k8s.io', 'leases', 'kube-system', 'plndr-svcs-lock'],
+  ] as const)('%s %s/%s in %s %s', async (verb, group, resource, namespace, name) => {
+    expect(await isAllowed(verb, group, resource, namespace, name)).toBe(true);
+  });
+
+  test.each([
+    ['patch', '', 'services', 'shop', 'web'],
+    ['update', '', 'services/status', 'shop', 'web'],
+    ['delete', '', 'services', 'shop', 'web'],
+    ['update', '', 'configmaps', 'kube-system', 'kubevip'],
+    ['get', '', 'configmaps', 'kube-system', 'other'],
+    ['list', '', 'configmaps', 'kube-system', undefined],
+    ['create', '', 'configmaps', 'shop', undefined],
+    ['patch', '', 'namespaces', undefined, 'shop'],
+    ['patch', 'metallb.io', 'ipaddresspools', 'metallb-system', 'lan'],
+    ['get', '', 'secrets', 'kube-system', 'other'],
+    ['list', '', 'pods', undefined, undefined],
+  ] as const)('not %s %s/%s in %s %s', async (verb, group, resource, namespace, name) => {
+    expect(await isAllowed(verb, group, resource, namespace, name)).toBe(false);
   });
 });

@@ -1,7 +1,8 @@
 /**
  * What Holdfast may do when it runs with a service account: Leases and Events of one namespace, the one Secret with the
- * key of the heartbeats in it, the identity of that namespace and of kube-system, and reading Nodes. Nothing else: no
- * other secret, no Service, no pod. (`create` cannot be limited to a name: the API checks it before there is one.)
+ * key of the heartbeats in it, the identity of that namespace and of kube-system, and reading Nodes. With svc_enable also
+ * what manifest/service-rules.ts lists. Nothing else: no other secret, no pod. (`create` cannot be limited to a name: the
+ * API checks it before there is one.)
  */
 
 import type {
@@ -12,8 +13,10 @@ import type {
   V1RoleBinding,
   V1ServiceAccount,
 } from '@kubernetes/client-node';
+import { electionLease } from '../election-lease.ts';
 import type { Values } from '../resolve.ts';
 import { podNamespace } from './pod.ts';
+import { serviceRules } from './service-rules.ts';
 
 const API_GROUP = 'rbac.authorization.k8s.io';
 const API_VERSION = `${API_GROUP}/v1`;
@@ -45,12 +48,15 @@ export interface RbacOptions {
 
 export type RbacDocument = V1ServiceAccount | V1Role | V1RoleBinding | V1ClusterRole | V1ClusterRoleBinding;
 
+/** What may be done where; the namespace of the Lease comes first. */
+interface Grants {
+  readonly namespaced: ReadonlyMap<string, V1PolicyRule[]>;
+  readonly cluster: V1PolicyRule[];
+}
+
 export function rbacManifests(values: Values, options: RbacOptions): readonly RbacDocument[] {
   const { name } = options;
-  const [, leaseNamespace = podNamespace(values)] = values.vip_leasename.value.split('/').reverse();
-  const inNamespace = [...IN_NAMESPACE, readNamespace(leaseNamespace)];
-  const inCluster =
-    leaseNamespace === CLUSTER_NAMESPACE ? [READ_NODES] : [READ_NODES, readNamespace(CLUSTER_NAMESPACE)];
+  const { namespaced, cluster } = grantsOf(values, options);
   const account: V1ServiceAccount = {
     apiVersion: 'v1',
     kind: 'ServiceAccount',
@@ -64,24 +70,23 @@ export function rbacManifests(values: Values, options: RbacOptions): readonly Rb
     metadata: { name: clusterName },
     rules,
   });
-  const bindIn = (kind: 'Role' | 'ClusterRole', roleName: string): V1RoleBinding => ({
+  const bindIn = (namespace: string, kind: 'Role' | 'ClusterRole', roleName: string): V1RoleBinding => ({
     apiVersion: API_VERSION,
     kind: 'RoleBinding',
-    metadata: { name, namespace: leaseNamespace },
+    metadata: { name, namespace },
     roleRef: { apiGroup: API_GROUP, kind, name: roleName },
     subjects,
   });
 
   if (options.isBoundInNamespace && !options.isRoleOnly) {
-    return [account, clusterRole(inNamespace), bindIn('ClusterRole', clusterName)];
+    const bindings = [...namespaced.keys()].map((namespace) => bindIn(namespace, 'ClusterRole', clusterName));
+    return [account, clusterRole([...namespaced.values()].flat()), ...bindings];
   }
-  const role: V1Role = {
-    apiVersion: API_VERSION,
-    kind: 'Role',
-    metadata: { name, namespace: leaseNamespace },
-    rules: inNamespace,
-  };
-  if (options.isRoleOnly) return [account, role, bindIn('Role', name)];
+  const roles = [...namespaced].flatMap(([namespace, rules]): readonly RbacDocument[] => [
+    { apiVersion: API_VERSION, kind: 'Role', metadata: { name, namespace }, rules },
+    bindIn(namespace, 'Role', name),
+  ]);
+  if (options.isRoleOnly) return [account, ...roles];
   const clusterBinding: V1ClusterRoleBinding = {
     apiVersion: API_VERSION,
     kind: 'ClusterRoleBinding',
@@ -89,5 +94,18 @@ export function rbacManifests(values: Values, options: RbacOptions): readonly Rb
     roleRef: { apiGroup: API_GROUP, kind: 'ClusterRole', name: clusterName },
     subjects,
   };
-  return [account, role, bindIn('Role', name), clusterRole(inCluster), clusterBinding];
+  return [account, ...roles, clusterRole(cluster), clusterBinding];
+}
+
+function grantsOf(values: Values, options: RbacOptions): Grants {
+  const leaseNamespace = electionLease(values).namespace ?? podNamespace(values);
+  const isWithin = options.isRoleOnly || options.isBoundInNamespace;
+  const namespaced = new Map([[leaseNamespace, [...IN_NAMESPACE, readNamespace(leaseNamespace)]]]);
+  const cluster = leaseNamespace === CLUSTER_NAMESPACE ? [READ_NODES] : [READ_NODES, readNamespace(CLUSTER_NAMESPACE)];
+  const services = serviceRules(values, { leaseNamespace, isWithin });
+  for (const { namespace, rules } of services) {
+    if (namespace === undefined) cluster.push(...rules);
+    else namespaced.set(namespace, [...(namespaced.get(namespace) ?? []), ...rules]);
+  }
+  return { namespaced, cluster };
 }

@@ -15,6 +15,10 @@ import { parseWith } from './parse-with.ts';
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const ARP = { interface: 'eth0', address: '192.0.2.10', controlplane: 'true', arp: 'true' };
 
+const SERVICES = { arp: 'true', services: 'true' };
+/** Lease, Services and ConfigMap in three namespaces. */
+const PLACES = { servicesLeaseName: 'infra/lb', serviceNamespace: 'shop', servicesConfigMapNamespace: 'pools' };
+
 function inputOf(flags: Readonly<Record<string, string>>): ConfigInput {
   return { env: {}, flags, facts: { hostname: 'builder' } };
 }
@@ -48,6 +52,8 @@ describe('generated files', () => {
       'manifests/pod-dual-stack.yaml',
       'manifests/daemonset.yaml',
       'manifests/rbac.yaml',
+      'manifests/daemonset-services.yaml',
+      'manifests/rbac-services.yaml',
     ]);
   });
 
@@ -82,6 +88,10 @@ describe("against the API's own schema (Kubernetes 1.36.3, unknown fields refuse
     ['rbac', manifest('rbac', {}), 5],
     ['rbac --role', manifest('rbac', {}, { role: true }), 3],
     ['rbac --rolebinding', manifest('rbac', {}, { rolebinding: true }), 3],
+    ['rbac for Services', manifest('rbac', SERVICES), 5],
+    ['rbac for Services of one namespace', manifest('rbac', { ...SERVICES, ...PLACES }), 9],
+    ['rbac --role for Services', manifest('rbac', { ...SERVICES, ...PLACES }, { role: true }), 7],
+    ['rbac --rolebinding for Services', manifest('rbac', { ...SERVICES, ...PLACES }, { rolebinding: true }), 5],
   ];
 
   test.each(variants)('%s is valid', (_, text, count) => {
@@ -354,6 +364,72 @@ describe('the role', () => {
     const binding = documents.find(({ kind }) => kind === 'RoleBinding');
     expect(binding?.metadata.namespace).toBe('infra');
     expect(binding?.subjects).toEqual([{ kind: 'ServiceAccount', name: 'holdfast', namespace: 'vip-system' }]);
+  });
+});
+
+describe('the role for Services', () => {
+  const READ = ['get', 'list', 'watch'];
+  const rulesIn = (
+    flags: Readonly<Record<string, string>>,
+    more: ManifestFlags = {},
+  ): Record<string, readonly unknown[]> => {
+    const documents = readDocuments(manifest('rbac', { ...SERVICES, ...flags }, more));
+    const roles = documents.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');
+    return Object.fromEntries(roles.map(({ metadata, rules }) => [metadata.namespace ?? '', rules ?? []]));
+  };
+  const least = readDocuments(manifest('rbac', {})).flatMap(({ rules }) => rules ?? []);
+  const owners = (...leases: readonly string[]): readonly unknown[] => [
+    { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
+    {
+      apiGroups: [''],
+      resources: ['configmaps'],
+      resourceNames: leases.map((lease) => `holdfast-owners-${lease}`),
+      verbs: [...READ, 'update'],
+    },
+  ];
+  const pools = { apiGroups: [''], resources: ['configmaps'], resourceNames: ['kubevip'], verbs: READ };
+  const ofServices = [
+    { apiGroups: [''], resources: ['services'], verbs: READ },
+    { apiGroups: [''], resources: ['services/status'], verbs: ['patch'] },
+    { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
+  ];
+  const events = { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] };
+  const ofCluster = [
+    { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
+    { apiGroups: ['metallb.io'], resources: ['ipaddresspools', 'l2advertisements', 'bgpadvertisements'], verbs: READ },
+    { apiGroups: ['cilium.io'], resources: ['ciliumloadbalancerippools', 'ciliuml2announcementpolicies'], verbs: READ },
+  ];
+
+  test('is the other and what Services need, across namespaces', () => {
+    expect(rulesIn({})).toEqual({
+      'kube-system': [...least.slice(0, -1), ...owners('plndr-svcs-lock', 'plndr-cp-lock'), pools],
+      '': [least.at(-1), ...ofServices, events, ...ofCluster],
+    });
+  });
+
+  test('names the record of owners after either Lease, once where they are one', () => {
+    const rules = rulesIn({ ...ARP, leaseName: 'infra/one', servicesLeaseName: 'infra/one' });
+    expect(rules['infra']).toEqual(expect.arrayContaining([...owners('one')]));
+  });
+
+  test('is in each place for what is there', () => {
+    const rules = rulesIn(PLACES);
+    expect(Object.keys(rules)).toEqual(['infra', 'pools', 'shop', '']);
+    expect(rules['infra']).toEqual(expect.arrayContaining([...owners('lb', 'plndr-cp-lock')]));
+    expect(rules['pools']).toEqual([pools]);
+    expect(rules['shop']).toEqual([...ofServices, events]);
+    expect(rules['']?.slice(-ofCluster.length)).toEqual(ofCluster);
+    expect(rules['']).not.toEqual(expect.arrayContaining([ofServices[0]]));
+  });
+
+  test.each([{ role: true }, { rolebinding: true }])('with %j asks nothing of the cluster', (flags) => {
+    const documents = readDocuments(manifest('rbac', SERVICES, flags));
+    expect(documents.map(({ kind }) => kind)).not.toContain('ClusterRoleBinding');
+    const rules = documents.flatMap((document) => document.rules ?? []);
+    expect(rules).toEqual(
+      expect.arrayContaining([...ofServices, ...owners('plndr-svcs-lock', 'plndr-cp-lock'), pools]),
+    );
+    expect(rules).not.toEqual(expect.arrayContaining([ofCluster[0]]));
   });
 });
 
