@@ -5,10 +5,10 @@
  */
 
 import type { Family, Ip } from '../../base/ip.ts';
-import { withoutRanges } from '../address-range.ts';
 import { firstFree, type SearchCursor, type SearchSpace } from '../address-search.ts';
 import type { Pool } from '../model.ts';
-import { groupPorts, joinRefusal, shareGroupName, type Claim } from './ledger.ts';
+import { unreservedRanges } from '../reservation.ts';
+import { groupPorts, joinRefusal, knownClash, shareGroupName, type Claim } from './ledger.ts';
 import { poolsHolding } from './pool-book.ts';
 import { unusableReason } from './refusal.ts';
 import type { Table } from './table.ts';
@@ -67,7 +67,7 @@ function chooseShared({ table }: Chooser, claim: Claim, pool: Pool, family: Fami
     const ip = group.ips[index];
     const holding = ip === undefined ? undefined : ledger.holdings.get(ip.text);
     if (ip === undefined || holding === undefined) continue;
-    const clash = holding.byPort === undefined ? undefined : ports.find((port) => holding.byPort?.has(port));
+    const clash = knownClash(holding, ports);
     if (clash !== undefined) {
       if ((group.cursors.get(clash) ?? 0) === index) group.cursors.set(clash, index + 1);
       continue;
@@ -113,7 +113,7 @@ function isFree({ table, avoided }: Chooser, { text }: Ip): boolean {
 function shelfOf({ table, shelves }: Chooser, pool: Pool, family: Family): Shelf {
   let shelf = shelves.get(pool)?.[family];
   if (shelf !== undefined) return shelf;
-  const ranges = withoutRanges(
+  const ranges = unreservedRanges(
     pool.ranges.filter(({ first }) => first.family === family),
     table.reserved,
   );

@@ -47,8 +47,16 @@ export interface Holding {
   readonly ip: Ip;
   readonly pools: readonly Pool[];
   readonly claims: Claim[];
-  /** Who has an endpoint (TCP/80, and by number 80) of it; made when first asked for. */
-  byPort: Map<string, Claim> | undefined;
+  /** Made when first asked for. */
+  company: Company | undefined;
+}
+
+/** Who is on an address, so that one more needn't be compared with each. */
+export interface Company {
+  /** Who has an endpoint (TCP/80, and by number 80) of it. */
+  readonly byPort: Map<string, Claim>;
+  /** The first of each kind: what is true of one is true of all that share on the same terms. */
+  readonly byTerms: Map<string, Claim>;
 }
 
 /** Addresses of one pool and family that Services on the same terms may share, as they came. */
@@ -76,12 +84,12 @@ export function openLedger(book: PoolBook): Ledger {
 export function hold(ledger: Ledger, claim: Claim, { ip, pool }: Place): void {
   let holding = ledger.holdings.get(ip.text);
   if (holding === undefined) {
-    holding = { ip, pools: poolsHolding(ledger.book, ip), claims: [], byPort: undefined };
+    holding = { ip, pools: poolsHolding(ledger.book, ip), claims: [], company: undefined };
     ledger.holdings.set(ip.text, holding);
     countUsed(ledger, holding, 1);
   }
   holding.claims.push(claim);
-  if (holding.byPort !== undefined) notePorts(holding.byPort, claim);
+  if (holding.company !== undefined) noteCompany(holding.company, claim);
   claim.held[ip.family] = { ip, pool };
   for (const each of holding.pools) noteGroup(ledger, each, claim, ip);
 }
@@ -93,7 +101,7 @@ export function release(ledger: Ledger, claim: Claim, ip: Ip): void {
   delete claim.held[ip.family];
   ledger.releases += 1;
   holding.claims.splice(place, 1);
-  holding.byPort = undefined;
+  holding.company = undefined;
   if (holding.claims.length > 0) return;
   ledger.holdings.delete(ip.text);
   countUsed(ledger, holding, -1);
@@ -112,32 +120,37 @@ export function groupPorts({ sharing }: Claim): readonly string[] {
   return isKeyless(sharing) ? sharing.numbers : sharing.endpoints;
 }
 
-/** Why the Service can't come to the address as one of the pool; undefined: it can. Its own presence doesn't count. */
-export function joinRefusal(
-  holding: Holding,
-  claim: Claim,
-  pool: Pool,
-): (SharingRefusal & { claim: Claim }) | undefined {
-  const others = holding.claims.filter((each) => each !== claim);
-  for (const other of others) {
+export type HolderRefusal = SharingRefusal & { readonly claim: Claim };
+
+/** Why the Service, which isn't on the address, can't come to it as one of the pool; undefined: it can. */
+export function joinRefusal(holding: Holding, claim: Claim, pool: Pool): HolderRefusal | undefined {
+  const company = companyOf(holding);
+  for (const other of company.byTerms.values()) {
     const refusal = pairRefusal(claim, other, pool, holding.ip.family);
     if (refusal !== undefined) return { ...refusal, claim: other };
   }
-  const [first] = others;
-  if (first === undefined) return undefined;
-  if (others.length >= SHARERS_MAX) {
-    return { code: 'ADDRESS_NOT_SHAREABLE', rule: `and ${others.length - 1} more, which is the most`, claim: first };
+  const [first] = holding.claims;
+  if (first !== undefined && holding.claims.length >= SHARERS_MAX) {
+    const rule = `and ${holding.claims.length - 1} more, which is the most`;
+    return { code: 'ADDRESS_NOT_SHAREABLE', rule, claim: first };
   }
-  return portRefusal(holding, claim, groupPorts(claim));
+  return portRefusal(company, groupPorts(claim));
 }
 
 /** Why the Service can't stay on an address that older ones have kept. */
-export function remainRefusal(holding: Holding, claim: Claim): (SharingRefusal & { claim: Claim }) | undefined {
-  for (const other of holding.claims) {
+export function remainRefusal(holding: Holding, claim: Claim): HolderRefusal | undefined {
+  const company = companyOf(holding);
+  for (const other of company.byTerms.values()) {
     const refusal = stayRefusal(claim.sharing, other.sharing);
     if (refusal !== undefined) return { ...refusal, claim: other };
   }
-  return holding.claims.length === 0 ? undefined : portRefusal(holding, claim, claim.sharing.endpoints);
+  const refusal = portRefusal(company, claim.sharing.endpoints);
+  return refusal === undefined || !isKeyless(claim.sharing) ? refusal : { ...refusal, code: 'ADDRESS_TAKEN' };
+}
+
+/** Whether somebody there has one of the ports; undefined: nobody, or not looked at yet. */
+export function knownClash(holding: Holding, ports: readonly string[]): string | undefined {
+  return ports.find((port) => holding.company?.byPort.has(port));
 }
 
 function pairRefusal(claim: Claim, other: Claim, pool: Pool, family: Family): SharingRefusal | undefined {
@@ -151,26 +164,28 @@ function pairRefusal(claim: Claim, other: Claim, pool: Pool, family: Family): Sh
   return isByPorts ? byPortsRefusal(a, b, family) : keyRefusal(a, b);
 }
 
-function portRefusal(
-  holding: Holding,
-  claim: Claim,
-  ports: readonly string[],
-): (SharingRefusal & { claim: Claim }) | undefined {
-  if (holding.byPort === undefined) {
-    holding.byPort = new Map();
-    for (const each of holding.claims) notePorts(holding.byPort, each);
-  }
+function portRefusal({ byPort }: Company, ports: readonly string[]): HolderRefusal | undefined {
   for (const port of ports) {
-    const other = holding.byPort.get(port);
-    if (other === undefined) continue;
-    if (other !== claim) return { code: 'ADDRESS_NOT_SHAREABLE', rule: `both have port ${port}`, claim: other };
+    const other = byPort.get(port);
+    if (other !== undefined) return { code: 'ADDRESS_NOT_SHAREABLE', rule: `both have port ${port}`, claim: other };
   }
   return undefined;
 }
 
-function notePorts(byPort: Map<string, Claim>, claim: Claim): void {
-  for (const port of claim.sharing.endpoints) byPort.set(port, claim);
-  for (const port of claim.sharing.numbers) byPort.set(port, claim);
+function companyOf(holding: Holding): Company {
+  if (holding.company !== undefined) return holding.company;
+  const company: Company = { byPort: new Map(), byTerms: new Map() };
+  for (const each of holding.claims) noteCompany(company, each);
+  holding.company = company;
+  return company;
+}
+
+/** Of several with the same port, the first is told of. */
+function noteCompany({ byPort, byTerms }: Company, claim: Claim): void {
+  const { endpoints, numbers, terms } = claim.sharing;
+  for (const port of endpoints) if (!byPort.has(port)) byPort.set(port, claim);
+  for (const port of numbers) if (!byPort.has(port)) byPort.set(port, claim);
+  if (!byTerms.has(terms)) byTerms.set(terms, claim);
 }
 
 function countUsed(ledger: Ledger, { ip, pools }: Holding, change: 1 | -1): void {

@@ -10,11 +10,12 @@ import { isBuggy } from '../address-search.ts';
 import type { Pool, Reason, ServiceObject } from '../model.ts';
 import { shown } from '../objects/shown.ts';
 import { poolSize } from '../pools/pool.ts';
+import { isReserved } from '../reservation.ts';
 import { scopeRefusal } from '../scope.ts';
 import { joinRefusal, type Claim } from './ledger.ts';
 import { isCalled, poolsHolding } from './pool-book.ts';
 import type { SharingRefusal } from './sharing.ts';
-import { isReserved, reservationReason, type Table } from './table.ts';
+import type { Table } from './table.ts';
 
 /** Reasons told of one Service; how many pools more refuse is told in one more. */
 export const REASONS_MAX = 64;
@@ -105,8 +106,9 @@ export function unusableReason(table: Table, ip: Ip, pool: Pool | undefined): Re
   if (pool?.avoidsBuggy === true && isBuggy(ip)) {
     return reason(name, 'ADDRESS_AVOIDED', `address ${ip.text} ends in .0 or .255, which the pool avoids`);
   }
-  if (isReserved(table, ip)) {
-    return reason(name, 'ADDRESS_RESERVED', `address ${ip.text} is ${reservationReason(table, ip)}`);
+  const reservation = isReserved(table.reserved, ip);
+  if (reservation !== undefined) {
+    return reason(name, 'ADDRESS_RESERVED', `address ${ip.text} is ${reservation.reason}`);
   }
   const quarantine = table.input.quarantined.get(ip.text);
   if (quarantine === undefined) return undefined;

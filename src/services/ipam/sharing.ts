@@ -29,6 +29,8 @@ export interface Sharing {
   readonly numbers: readonly string[];
   /** Canonical text of the selector, '' when there is none. */
   readonly selector: string;
+  /** Two with the same text here are the same to everybody else, ports aside. */
+  readonly terms: string;
 }
 
 const memo: WeakMap<ServiceRequest, Sharing> = new WeakMap();
@@ -36,12 +38,14 @@ const memo: WeakMap<ServiceRequest, Sharing> = new WeakMap();
 export function sharingOf(request: ServiceRequest): Sharing {
   const known = memo.get(request);
   if (known !== undefined) return known;
-  const { ports, selector } = request.service;
+  const { ports, selector: labels } = request.service;
+  const selector = selectorText(labels);
   const sharing: Sharing = {
     request,
     endpoints: [...new Set(ports.map(({ protocol, port }) => `${protocol}/${port}`))],
     numbers: [...new Set(ports.map(({ port }) => String(port)))],
-    selector: selectorText(selector),
+    selector,
+    terms: termsText(request, selector),
   };
   memo.set(request, sharing);
   return sharing;
@@ -101,6 +105,20 @@ function trafficRule(a: Sharing, b: Sharing): string | undefined {
   if (a.selector === '' || b.selector === '') return 'externalTrafficPolicy is Local and one of them has no selector';
   if (a.selector === b.selector || (one.sharesDifferentPods && other.sharesDifferentPods)) return undefined;
   return 'externalTrafficPolicy is Local and their selectors differ';
+}
+
+function termsText(request: ServiceRequest, selector: string): string {
+  const { sharingKey, sharingNamespaces, sharesDifferentPods, service } = request;
+  const { namespace, trafficPolicy, ports, hasMorePorts } = service;
+  return JSON.stringify([
+    namespace,
+    sharingKey,
+    sharingNamespaces,
+    trafficPolicy,
+    trafficPolicy === 'Local' ? [selector, sharesDifferentPods] : [],
+    ports.length === 0,
+    hasMorePorts === true,
+  ]);
 }
 
 function selectorText(selector: Readonly<Record<string, string>>): string {

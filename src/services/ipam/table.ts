@@ -4,9 +4,7 @@
  */
 
 import type { Family, Ip } from '../../base/ip.ts';
-import { indexOfEnding, rangeContains, sortRanges } from '../address-range.ts';
 import type {
-  AddressRange,
   Labels,
   NamespaceObject,
   Pool,
@@ -19,6 +17,7 @@ import type {
   ServiceRules,
 } from '../model.ts';
 import { readRequest } from '../request.ts';
+import { indexReservations, type ReservationIndex } from '../reservation.ts';
 import { openLedger, type Claim, type Ledger } from './ledger.ts';
 import { compareTexts, poolBook, type PoolBook } from './pool-book.ts';
 import { sharingOf } from './sharing.ts';
@@ -48,11 +47,10 @@ export interface Table {
   readonly book: PoolBook;
   readonly ledger: Ledger;
   readonly namespaceLabels: ReadonlyMap<string, Labels>;
-  /** Reserved ranges, sorted and joined. */
-  readonly reserved: readonly AddressRange[];
+  readonly reserved: ReservationIndex;
 }
 
-const reservedMemo: WeakMap<readonly Reservation[], readonly AddressRange[]> = new WeakMap();
+const reservedMemo: WeakMap<readonly Reservation[], ReservationIndex> = new WeakMap();
 
 export function openTable(input: AllocationInput): Table {
   const book = poolBook(input.pools);
@@ -76,22 +74,12 @@ export function openTable(input: AllocationInput): Table {
     book,
     ledger: openLedger(book),
     namespaceLabels: new Map(input.namespaces.map(({ name, labels }) => [name, labels])),
-    reserved: sortedReservations(input.reservations),
+    reserved: reservedIndex(input.reservations),
   };
 }
 
 export function compareServices(a: ServiceObject, b: ServiceObject): number {
   return compareTexts(a.createdAt, b.createdAt) || compareTexts(a.key, b.key) || compareTexts(a.uid, b.uid);
-}
-
-export function isReserved(table: Table, ip: Ip): boolean {
-  const range = table.reserved[indexOfEnding(table.reserved, ip)];
-  return range !== undefined && rangeContains(range, ip);
-}
-
-/** Whose it is, as a part of a sentence: "the address of node n1". */
-export function reservationReason(table: Table, ip: Ip): string {
-  return table.input.reservations.find(({ range }) => rangeContains(range, ip))?.reason ?? 'reserved';
 }
 
 export function heldPlaces(claim: Claim): readonly Ip[] {
@@ -130,10 +118,10 @@ function familiesKept({ families, service }: ServiceRequest): readonly Family[] 
   return [...new Set([...families, ...others])];
 }
 
-function sortedReservations(reservations: readonly Reservation[]): readonly AddressRange[] {
+function reservedIndex(reservations: readonly Reservation[]): ReservationIndex {
   const known = reservedMemo.get(reservations);
   if (known !== undefined) return known;
-  const sorted = sortRanges(reservations.map(({ range }) => range));
-  reservedMemo.set(reservations, sorted);
-  return sorted;
+  const index = indexReservations(reservations);
+  reservedMemo.set(reservations, index);
+  return index;
 }
