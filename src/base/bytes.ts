@@ -158,13 +158,17 @@ export class ByteWriter {
 
   /** The octets; the size that was announced must have been written. */
   finish(): Uint8Array {
-    assert(this.#offset === this.#bytes.length, `a writer of ${this.#bytes.length} octets wrote ${this.#offset}`);
+    const isFull = this.#offset === this.#bytes.length;
+    if (!isFull) assert(false, `a writer of ${this.#bytes.length} octets wrote ${this.#offset}`);
     return this.#bytes;
   }
 
   #take(length: number, value: number, max: number): number {
-    assert(Number.isInteger(value) && value >= 0 && value <= max, `${value} fits into ${length} octets`);
-    assert(this.#offset + length <= this.#bytes.length, `a writer of ${this.#bytes.length} octets wrote more`);
+    // The words are put together only when they are needed: this is done for every number that is written.
+    const isFitting = Number.isInteger(value) && value >= 0 && value <= max;
+    if (!isFitting) assert(false, `${value} fits into ${length} octets`);
+    const hasRoom = this.#offset + length <= this.#bytes.length;
+    if (!hasRoom) assert(false, `a writer of ${this.#bytes.length} octets wrote more`);
     const at = this.#offset;
     this.#offset += length;
     return at;

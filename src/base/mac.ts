@@ -9,11 +9,14 @@ export interface Mac {
 
 export const MAC_LENGTH = 6;
 
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padStart(2, '0'));
+
 /** A Mac from six octets; the octets are copied. Throws RangeError on any other length. */
 export function macFromBytes(bytes: Uint8Array): Mac {
   if (bytes.length !== MAC_LENGTH) throw new RangeError(`a MAC has 6 octets, not ${bytes.length}`);
-  const text = Array.from(bytes, (octet) => octet.toString(16).padStart(2, '0')).join(':');
-  return { text, bytes: Uint8Array.from(bytes) };
+  const copy = new Uint8Array(bytes);
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = copy;
+  return { text: `${HEX[a]}:${HEX[b]}:${HEX[c]}:${HEX[d]}:${HEX[e]}:${HEX[f]}`, bytes: copy };
 }
 
 /** Parses `aa:bb:cc:dd:ee:ff` (either case, `:` or `-`). */
