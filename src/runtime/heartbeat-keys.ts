@@ -4,6 +4,7 @@
  */
 
 import { hash, timingSafeEqual } from 'node:crypto';
+import { DATAGRAM_MAX } from '../protocol/heartbeat/heartbeat.ts';
 
 /** From seeing a new key to sending with it: watches deliver in milliseconds, and find lost changes within seconds. */
 export const SWITCH_AFTER_MS = 10_000;
@@ -18,7 +19,10 @@ export interface HeartbeatKey {
   /** First four octets of the key's SHA-256. */
   readonly id: number;
   readonly octets: Uint8Array;
-  /** The key's blocks of RFC 2104 §2: XORed with 0x36 (inner) and 0x5c (outer). */
+  /**
+   * The key's blocks of RFC 2104 §2: XORed with 0x36 (inner) and 0x5c (outer). Behind each there is room for what is hashed
+   * with it: only the octets up to BLOCK_LENGTH say anything.
+   */
   readonly inner: Uint8Array;
   readonly outer: Uint8Array;
 }
@@ -80,7 +84,7 @@ export class KeyRing {
  * caches are cold, and there createHmac costs up to twice as much.
  */
 export function tagOf(key: HeartbeatKey, covered: Uint8Array): Uint8Array {
-  return sha256(key.outer, sha256(key.inner, covered));
+  return hashBehind(key.outer, hashBehind(key.inner, covered));
 }
 
 /** Compares in constant time. */
@@ -92,11 +96,19 @@ export function isTagOf(key: HeartbeatKey, covered: Uint8Array, tag: Uint8Array)
 function makeKey(id: number, octets: Uint8Array): HeartbeatKey {
   const block = new Uint8Array(BLOCK_LENGTH);
   block.set(octets.length > BLOCK_LENGTH ? hash('sha256', octets, 'buffer') : octets);
-  return { id, octets, inner: block.map((octet) => octet ^ 0x36), outer: block.map((octet) => octet ^ 0x5c) };
+  return { id, octets, inner: withRoom(block, 0x36), outer: withRoom(block, 0x5c) };
 }
 
-function sha256(first: Uint8Array, second: Uint8Array): Buffer {
-  return hash('sha256', Buffer.concat([first, second]), 'buffer');
+function withRoom(block: Uint8Array, mask: number): Uint8Array {
+  const octets = new Uint8Array(BLOCK_LENGTH + DATAGRAM_MAX);
+  octets.set(block.map((octet) => octet ^ mask));
+  return octets;
+}
+
+/** SHA-256 of the block and `octets`, at most DATAGRAM_MAX of them. */
+function hashBehind(block: Uint8Array, octets: Uint8Array): Buffer {
+  block.set(octets, BLOCK_LENGTH);
+  return hash('sha256', block.subarray(0, BLOCK_LENGTH + octets.length), 'buffer');
 }
 
 function keyId(octets: Uint8Array): number {

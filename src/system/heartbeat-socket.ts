@@ -11,7 +11,7 @@
 
 import { constants } from 'node:os';
 
-import { ByteReader, ByteWriter } from '../base/bytes.ts';
+import { ByteReader, ByteWriter, viewOf } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { ipFromBytes, type Family, type Ip } from '../base/ip.ts';
 import { ON_LINK_HOPS, onLinkFilter } from '../protocol/bpf/hop-limit-filter.ts';
@@ -42,8 +42,8 @@ const PRIORITY_CONTROL = 6;
 /** Place of SK_MEMINFO_DROPS among the u32 of SO_MEMINFO (linux/sock_diag.h). */
 const MEMINFO_DROPS_OFFSET = 32;
 const MEMINFO_BYTES = 36;
-/** struct cmsghdr of 64-bit Linux. */
-const CONTROL_HEADER_BYTES = 16;
+/** struct cmsghdr of 64-bit Linux (16 octets), and as much of struct timespec as says something. */
+const TIMESTAMP_BYTES = 28;
 
 /** A second of heartbeats from more peers than there may be, at the shortest interval. */
 const BUFFER_BYTES = 128 << 10;
@@ -254,14 +254,12 @@ class UdpHeartbeatSocket implements HeartbeatSocket {
 
 /** When the kernel received the datagram, ms since the epoch: struct timespec of the control message SCM_TIMESTAMPNS. */
 function receiveTime(control: Uint8Array): number | undefined {
-  const reader = new ByteReader(control);
-  reader.skip(8);
-  const [level, type] = [reader.u32le(), reader.u32le()];
-  const [seconds, secondsHigh, nanos] = [reader.u32le(), reader.u32le(), reader.u32le()];
-  if (reader.isOverrun || control.length < CONTROL_HEADER_BYTES || level !== SOL_SOCKET || type !== SO_TIMESTAMPNS) {
-    return undefined;
-  }
-  return (secondsHigh * 2 ** 32 + seconds) * 1000 + nanos / 1e6;
+  if (control.length < TIMESTAMP_BYTES) return undefined;
+  // By a plain view: this is done for every datagram.
+  const view = viewOf(control);
+  if (view.getUint32(8, true) !== SOL_SOCKET || view.getUint32(12, true) !== SO_TIMESTAMPNS) return undefined;
+  const seconds = view.getUint32(20, true) * 2 ** 32 + view.getUint32(16, true);
+  return seconds * 1000 + view.getUint32(24, true) / 1e6;
 }
 
 /** struct sockaddr_in (netinet/in.h), or sockaddr_in6 without scope: peers are never named by link-local addresses. */

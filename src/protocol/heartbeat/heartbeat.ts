@@ -209,11 +209,13 @@ function flagsOf(beat: HeartbeatDatagram): number {
 
 /** Node names are DNS subdomains (RFC 1123): printable ASCII is all that is sent or believed. */
 function encodeName(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => {
-    const code = character.charCodeAt(0);
+  const name = new Uint8Array(text.length);
+  for (let place = 0; place < text.length; place += 1) {
+    const code = text.charCodeAt(place);
     if (code < 0x21 || code > 0x7e) throw new RangeError('a sender is named in printable ASCII');
-    return code;
-  });
+    name[place] = code;
+  }
+  return name;
 }
 
 function decodeName(bytes: Uint8Array): string | undefined {
