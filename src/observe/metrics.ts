@@ -53,9 +53,17 @@ export function openMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   const set = createAll(registry);
   setConstants(set, options);
+  const events = openTally(set.counter('holdfast_agent_events_total'));
+  const effects = openTally(set.counter('holdfast_agent_effects_total'));
   return {
-    observeEvent: (event) => observeEvent(set, event),
-    observeEffect: (effect) => observeEffect(set, effect),
+    observeEvent: (event) => {
+      events.count(event.kind);
+      observeEvent(set, event);
+    },
+    observeEffect: (effect) => {
+      effects.count(effect.kind);
+      observeEffect(set, effect);
+    },
     observeMove: (move) => observeMove(set, options.leaseName, move),
     observeRequest: ({ verb, resource, outcome, durationMs }) => {
       set.counter('holdfast_kube_requests_total').inc({ verb, resource, outcome });
@@ -68,9 +76,28 @@ export function openMetrics(options: MetricsOptions): Metrics {
       set.counter('holdfast_vip_drops_total').inc({ protocol, reason }, count),
     observeTurn: (lateMs) => set.histogram('holdfast_loop_lateness_seconds').observe(Math.max(0, lateMs) / 1000),
     scrape: async () => {
+      events.handOver();
+      effects.handOver();
       setState(set, options, options.report());
       setProcess(set, options);
       return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+  };
+}
+
+/** What happens many times a second is counted here, and handed to the registry when somebody asks. */
+interface Tally {
+  count(kind: string): void;
+  handOver(): void;
+}
+
+function openTally(counter: Counter): Tally {
+  const counts = new Map<string, number>();
+  return {
+    count: (kind) => void counts.set(kind, (counts.get(kind) ?? 0) + 1),
+    handOver: () => {
+      for (const [kind, count] of counts) counter.inc({ kind }, count);
+      counts.clear();
     },
   };
 }
@@ -122,7 +149,6 @@ function setConstants(set: MetricSet, options: MetricsOptions): void {
 }
 
 function observeEvent(set: MetricSet, event: AgentEvent): void {
-  set.counter('holdfast_agent_events_total').inc({ kind: event.kind });
   if (event.kind === 'clock.jumped') set.counter('holdfast_clock_jumps_total').inc();
   if (event.kind === 'effect.failed') {
     set.counter('holdfast_vip_failures_total').inc({ effect: event.effect, code: event.code });
@@ -130,7 +156,6 @@ function observeEvent(set: MetricSet, event: AgentEvent): void {
 }
 
 function observeEffect(set: MetricSet, effect: Effect): void {
-  set.counter('holdfast_agent_effects_total').inc({ kind: effect.kind });
   if (effect.kind === 'address.add' || effect.kind === 'address.delete') {
     const operation = effect.kind === 'address.add' ? 'add' : 'delete';
     set.counter('holdfast_vip_operations_total').inc({ address: effect.prefix.ip.text, operation });

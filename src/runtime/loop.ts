@@ -52,6 +52,8 @@ class RunningLoop implements Loop {
   #isTurning = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
+  /** What the timer was set for; undefined once it has fired. */
+  #timerFor: MonotonicMs | undefined;
   #immediate: NodeJS.Immediate | undefined;
 
   constructor(options: LoopOptions) {
@@ -61,7 +63,7 @@ class RunningLoop implements Loop {
 
   dispatch(event: AgentEvent): void {
     if (this.#isClosed) return;
-    assert(this.#queue.length < QUEUE_MAX, `fewer than ${QUEUE_MAX} events wait`);
+    assert(this.#queue.length < QUEUE_MAX, 'fewer than QUEUE_MAX events wait');
     this.#queue.push(event);
     if (this.#isTurning) return;
     this.#isTurning = true;
@@ -99,13 +101,17 @@ class RunningLoop implements Loop {
   }
 
   #sleep(): void {
+    // Most events leave the deadline as it is.
+    if (this.#timerFor === this.deadline && !this.#isClosed) return;
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     if (this.#isClosed) return;
+    this.#timerFor = this.deadline;
     // Upwards: Node's timers drop fractions, and a tick before its deadline would only be followed by another.
     const waitMs = Math.min(SLEEP_MAX_MS, Math.max(0, Math.ceil(this.deadline - this.#options.now())));
     // After a stall what waits in the sockets is heard first: else everybody would seem silent for as long as we were deaf.
     this.#timer = setTimeout(() => {
+      this.#timerFor = undefined;
       this.#immediate = setImmediate(() => this.dispatch({ kind: 'tick' }));
     }, waitMs);
   }
