@@ -5,6 +5,8 @@
  */
 
 import { assert } from '../base/assert.ts';
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
 import { after, type MonotonicMs } from '../base/time.ts';
 import { tenureBasis, type Assessment } from '../leader/tenure.ts';
 import { idleSince, silentAfterMs } from '../leader/view.ts';
@@ -47,21 +49,23 @@ export function stepAddresses(
   const hasParted = joined.partner !== undefined && hasLetGo(joined, now);
   const state = hasParted ? { ...joined, partner: undefined } : joined;
   if (state.kernel === undefined) return { state, effects: [], notes: [] };
-  const wantedKeys = new Set(wanted.map((prefix) => prefix.ip.text));
-  const vips = new Map(state.vips);
+  let { vips } = state;
   const effects: Effect[] = [];
   const notes: AddressNote[] = [];
   let hasDecided = state.hasDecided;
   const assessment = assess(rules, state, now);
-  for (const [key, vip] of state.vips) {
-    const wish = wishFor(rules, state, vip, { isWanted: wantedKeys.has(key), assessment, now });
+  const use = useByAnother(state, event);
+  state.vips.forEach((vip, key) => {
+    const wish = wishFor(rules, state, vip, { isWanted: wanted.has(key), assessment, now });
     hasDecided ||= wish.verdict !== 'undecided';
-    const stepped = drive(rules, state, vip, wish, { event, hasParted, now });
-    effects.push(...stepped.outputs.flatMap((output) => effectsOf(rules, state, vip, output)));
-    notes.push(...stepped.outputs.map((output) => ({ address: key, output })));
-    if (!wantedKeys.has(key) && stepped.state.phase === 'idle' && !stepped.state.isPresent) vips.delete(key);
-    else vips.set(key, stepped.state);
-  }
+    const stepped = drive(rules, state, vip, wish, { event, use, hasParted, now });
+    for (const output of stepped.outputs) {
+      effects.push(...effectsOf(rules, state, vip, output));
+      notes.push({ address: key, output });
+    }
+    const isOver = stepped.state.phase === 'idle' && !stepped.state.isPresent && !wanted.has(key);
+    if (isOver || stepped.state !== vip) vips = withVip(vips, key, isOver ? undefined : stepped.state);
+  });
   const isKernelNews = event.kind === 'kernel.dumped' || event.kind === 'kernel.changed';
   const isRefused = event.kind === 'effect.failed' && event.effect === 'address.delete';
   const isAgain = before.leftoversAt !== undefined && now >= before.leftoversAt;
@@ -69,11 +73,17 @@ export function stepAddresses(
   const removals = isDue ? leftoverRemovals(rules, state, hasDecided) : [];
   const leftoversAt = isRefused ? after(now, LEFTOVERS_AGAIN_MS) : isAgain ? undefined : before.leftoversAt;
   // Consent is about the addresses of the former holder, now: not about one that a name comes to mean later.
-  return {
-    state: { ...state, vips, hasDecided, hasConsent: false, leftoversAt },
-    effects: [...removals, ...effects],
-    notes,
-  };
+  const isSame =
+    vips === state.vips && hasDecided === state.hasDecided && !state.hasConsent && leftoversAt === state.leftoversAt;
+  const stepped = isSame ? state : { ...state, vips, hasDecided, hasConsent: false, leftoversAt };
+  return { state: stepped, effects: removals.length === 0 ? effects : [...removals, ...effects], notes };
+}
+
+function withVip(vips: AgentState['vips'], key: string, vip: VipState | undefined): AgentState['vips'] {
+  const changed = new Map(vips);
+  if (vip === undefined) changed.delete(key);
+  else changed.set(key, vip);
+  return changed;
 }
 
 /** Whether who handed over to us has let go: clients that it answered last are told once more. */
@@ -85,11 +95,11 @@ function hasLetGo(state: AgentState, now: MonotonicMs): boolean {
 }
 
 function withWantedVips(state: AgentState, wanted: ReturnType<typeof wantedPrefixes>, now: MonotonicMs): AgentState {
-  const missing = wanted.filter((prefix) => !state.vips.has(prefix.ip.text));
-  if (missing.length === 0) return state;
-  const vips = new Map(state.vips);
-  for (const prefix of missing) vips.set(prefix.ip.text, startVip(prefix, now));
-  return { ...state, vips };
+  let { vips } = state;
+  wanted.forEach((prefix, key) => {
+    if (!vips.has(key)) vips = withVip(vips, key, startVip(prefix, now));
+  });
+  return vips === state.vips ? state : { ...state, vips };
 }
 
 function wishFor(
@@ -174,18 +184,24 @@ function drive(
   state: AgentState,
   vip: VipState,
   wish: VipWish,
-  context: { readonly event: AgentEvent; readonly hasParted: boolean; readonly now: MonotonicMs },
+  context: {
+    readonly event: AgentEvent;
+    readonly use: Use | undefined;
+    readonly hasParted: boolean;
+    readonly now: MonotonicMs;
+  },
 ): { readonly state: VipState; readonly outputs: readonly VipOutput[] } {
-  const { event, now } = context;
+  const { event, use, now } = context;
   const found =
     state.ifindex === undefined
       ? undefined
       : state.kernel?.addresses.get(addressKey(state.ifindex, vip.prefix.ip, vip.prefix.length));
   const isPresent = found !== undefined && isOurs(rules, vip, found);
-  const presence: readonly VipEvent[] = isPresent === vip.isPresent ? [] : [{ kind: 'present', isPresent }];
-  const parted: readonly VipEvent[] = context.hasParted ? [{ kind: 'reannounce' }] : [];
-  const events = [...presence, ...parted, ...vipEvents(state, vip, event)];
-  if (events.length === 0) events.push({ kind: 'tick' });
+  const presence: readonly VipEvent[] = isPresent === vip.isPresent ? NONE : [{ kind: 'present', isPresent }];
+  const parted: readonly VipEvent[] = context.hasParted ? [{ kind: 'reannounce' }] : NONE;
+  const news = vipEvents(state, vip, event, use);
+  const events = [...presence, ...parted, ...news];
+  if (events.length === 0) return stepVip(rules.vip, vip, wish, TICK, now);
   let current = vip;
   const outputs: VipOutput[] = [];
   for (const one of events) {
@@ -196,14 +212,27 @@ function drive(
   return { state: current, outputs };
 }
 
-function vipEvents(state: AgentState, vip: VipState, event: AgentEvent): readonly VipEvent[] {
+const NONE: readonly never[] = [];
+const TICK: VipEvent = { kind: 'tick' };
+
+interface Use {
+  readonly ip: Ip;
+  readonly mac: Mac;
+}
+
+/** What a received frame says about an address that another machine uses. */
+function useByAnother(state: AgentState, event: AgentEvent): Use | undefined {
+  if (event.kind !== 'frame.received') return undefined;
+  if (event.ifindex !== state.ifindex || state.kernel === undefined) return undefined;
+  const heard = interpretFrame(event.frame);
+  if (!heard.ok || heard.value.kind !== 'uses' || isOwnMac(state.kernel, heard.value.mac.text)) return undefined;
+  return heard.value;
+}
+
+function vipEvents(state: AgentState, vip: VipState, event: AgentEvent, use: Use | undefined): readonly VipEvent[] {
   switch (event.kind) {
-    case 'frame.received': {
-      if (event.ifindex !== state.ifindex || state.kernel === undefined) return [];
-      const heard = interpretFrame(event.frame);
-      if (!heard.ok || heard.value.kind !== 'uses' || heard.value.ip.text !== vip.prefix.ip.text) return [];
-      return isOwnMac(state.kernel, heard.value.mac.text) ? [] : [{ kind: 'rival', mac: heard.value.mac }];
-    }
+    case 'frame.received':
+      return use?.ip.text === vip.prefix.ip.text ? [{ kind: 'rival', mac: use.mac }] : NONE;
     case 'effect.failed':
       return event.effect === 'address.add' && event.address === vip.prefix.ip.text ? [{ kind: 'failed' }] : [];
     case 'clock.jumped':
@@ -213,7 +242,7 @@ function vipEvents(state: AgentState, vip: VipState, event: AgentEvent): readonl
         ? [{ kind: 'reannounce' }]
         : [];
     default:
-      return [];
+      return NONE;
   }
 }
 

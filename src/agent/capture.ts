@@ -7,8 +7,8 @@ import { vipLink, type AgentState } from './state.ts';
 
 export function captureEffects(state: AgentState): { readonly state: AgentState; readonly effects: readonly Effect[] } {
   const link = vipLink(state);
-  const isListening =
-    link !== undefined && !isLoopback(link) && [...state.vips.values()].some((vip) => vip.phase !== 'idle');
+  const isListening = link !== undefined && !isLoopback(link) && isBusy(state);
+  if (!isListening && state.capture === '') return { state, effects: [] };
   const addresses: readonly Ip[] = isListening ? [...state.vips.values()].map((vip) => vip.prefix.ip) : [];
   const ifindex = isListening ? link.index : undefined;
   const wanted = ifindex === undefined ? '' : `${ifindex} ${addresses.map((ip) => ip.text).join(' ')}`;
@@ -19,4 +19,9 @@ export function captureEffects(state: AgentState): { readonly state: AgentState;
   }
   if (ifindex !== undefined) effects.push({ kind: 'capture.set', ifindex, addresses });
   return { state: { ...state, capture: wanted, captureIndex: ifindex }, effects };
+}
+
+function isBusy(state: AgentState): boolean {
+  for (const vip of state.vips.values()) if (vip.phase !== 'idle') return true;
+  return false;
 }

@@ -4,7 +4,7 @@
  * there is no successor, the write fails, or the successor doesn't come within HANDOVER_PATIENCE_MS.
  */
 
-import { after, NEVER, type MonotonicMs } from '../base/time.ts';
+import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import { isApiAway } from '../leader/tenure.ts';
 import { isHeard } from '../leader/view.ts';
 import type { AgentEvent } from './event.ts';
@@ -95,9 +95,8 @@ function notePreference(rules: AgentRules, state: AgentState, now: MonotonicMs):
 }
 
 export function departureDeadline(state: AgentState, now: MonotonicMs): MonotonicMs {
-  const moments = [
-    state.handoverSince === undefined ? NEVER : after(state.handoverSince, HANDOVER_PATIENCE_MS),
-    state.preferredSince === undefined ? NEVER : after(state.preferredSince, PREEMPT_AFTER_MS),
-  ].filter((moment) => moment > now);
-  return Math.min(NEVER, ...moments) as MonotonicMs;
+  const { handoverSince, preferredSince } = state;
+  const takeover = handoverSince === undefined ? NEVER : after(handoverSince, HANDOVER_PATIENCE_MS);
+  const preemption = preferredSince === undefined ? NEVER : after(preferredSince, PREEMPT_AFTER_MS);
+  return earliest(takeover > now ? takeover : NEVER, preemption > now ? preemption : NEVER);
 }

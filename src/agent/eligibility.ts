@@ -5,7 +5,7 @@
 
 import type { ErrorCode } from '../base/errors.ts';
 import { addressesOf, isOurs, isSuitable, isUsable } from './kernel-view.ts';
-import { vipLink, type AgentRules, type AgentState, type MoveCause } from './state.ts';
+import type { AgentRules, AgentState, KernelView, MoveCause } from './state.ts';
 
 export interface Obstacle {
   readonly cause: MoveCause;
@@ -15,23 +15,44 @@ export interface Obstacle {
   readonly context: Readonly<Record<string, string>>;
 }
 
+/** All of the state that decides it. */
+type Surroundings = Pick<AgentState, 'kernel' | 'ifindex' | 'vips'>;
+
+const NOT_ASKED: Obstacle = {
+  cause: 'interface-lost',
+  code: undefined,
+  message: 'the kernel has not been asked yet',
+  context: {},
+};
+
+/** Asked for many times a turn and changed by hardly any: what was found, with what it was found from. */
+const FOUND = new WeakMap<
+  KernelView,
+  Pick<Surroundings, 'ifindex' | 'vips'> & { readonly rules: AgentRules; readonly obstacle: Obstacle | undefined }
+>();
+
 /** Whether this node may contend for the addresses. */
 export function isEligible(rules: AgentRules, state: AgentState): boolean {
   return state.lifecycle === 'running' && obstacle(rules, state) === undefined;
 }
 
 /** The first reason why this node can't hold the addresses; undefined when it can. */
-export function obstacle(rules: AgentRules, state: AgentState): Obstacle | undefined {
-  if (state.kernel === undefined) {
-    return { cause: 'interface-lost', code: undefined, message: 'the kernel has not been asked yet', context: {} };
+export function obstacle(rules: AgentRules, state: Surroundings): Obstacle | undefined {
+  const { kernel, ifindex, vips } = state;
+  if (kernel === undefined) return NOT_ASKED;
+  const known = FOUND.get(kernel);
+  if (known !== undefined && known.rules === rules && known.ifindex === ifindex && known.vips === vips) {
+    return known.obstacle;
   }
-  return interfaceObstacle(rules, state) ?? addressObstacle(rules, state);
+  const found = interfaceObstacle(rules, kernel, ifindex) ?? addressObstacle(rules, kernel, vips);
+  FOUND.set(kernel, { rules, ifindex, vips, obstacle: found });
+  return found;
 }
 
-function interfaceObstacle(rules: AgentRules, state: AgentState): Obstacle | undefined {
-  const link = vipLink(state);
+function interfaceObstacle(rules: AgentRules, kernel: KernelView, ifindex: number | undefined): Obstacle | undefined {
+  const link = ifindex === undefined ? undefined : kernel.links.get(ifindex);
   if (link === undefined) {
-    const present = [...(state.kernel?.links.values() ?? [])].map((one) => one.name).join(', ');
+    const present = [...kernel.links.values()].map((one) => one.name).join(', ');
     return rules.interfaceName === undefined
       ? {
           cause: 'interface-lost',
@@ -58,14 +79,14 @@ function interfaceObstacle(rules: AgentRules, state: AgentState): Obstacle | und
     : { cause: 'interface-lost', code, message: `interface ${link.name} is down`, context };
 }
 
-function addressObstacle(rules: AgentRules, state: AgentState): Obstacle | undefined {
-  if (state.vips.size === 0) {
+function addressObstacle(rules: AgentRules, kernel: KernelView, vips: AgentState['vips']): Obstacle | undefined {
+  if (vips.size === 0) {
     return { cause: 'name-changed', code: undefined, message: 'no address is known yet', context: {} };
   }
-  for (const vip of state.vips.values()) {
-    for (const found of state.kernel === undefined ? [] : addressesOf(state.kernel, vip.prefix.ip)) {
+  for (const vip of vips.values()) {
+    for (const found of addressesOf(kernel, vip.prefix.ip)) {
       if (isOurs(rules, vip, found)) continue;
-      const name = state.kernel?.links.get(found.ifindex)?.name ?? `#${found.ifindex}`;
+      const name = kernel.links.get(found.ifindex)?.name ?? `#${found.ifindex}`;
       return {
         cause: 'address-conflict',
         code: 'ADDRESS_IN_USE_HERE',

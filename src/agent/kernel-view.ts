@@ -103,7 +103,9 @@ export function isOwnMac(view: KernelView, mac: string): boolean {
 
 /** Every entry of the view that carries `ip`, on whatever interface and with whatever length. */
 export function addressesOf(view: KernelView, ip: Ip): readonly InterfaceAddress[] {
-  return [...view.addresses.values()].filter((address) => isSameIp(address.prefix.ip, ip));
+  const found: InterfaceAddress[] = [];
+  for (const address of view.addresses.values()) if (isSameIp(address.prefix.ip, ip)) found.push(address);
+  return found;
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { familyBits, type Ip, type Prefix } from '../base/ip.ts';
-import { after, earliest, type MonotonicMs } from '../base/time.ts';
+import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import type { Effect } from './effect.ts';
 import type { AgentEvent } from './event.ts';
 import type { AddressSource, AgentRules, AgentState, ResolvedName } from './state.ts';
@@ -14,7 +14,11 @@ type NameSource = Extract<AddressSource, { kind: 'name' }>;
 const RETRY_MS = 2000;
 
 export function nameDeadline(state: AgentState): MonotonicMs {
-  return earliest(...[...state.names.values()].filter((name) => !name.isAsked).map((name) => name.nextAt));
+  let next = NEVER;
+  state.names.forEach((name) => {
+    if (!name.isAsked) next = earliest(next, name.nextAt);
+  });
+  return next;
 }
 
 export function stepNames(
@@ -73,17 +77,30 @@ export function chooseAddresses(source: NameSource, answers: readonly Ip[]): rea
   }
 }
 
-/** Every address that configuration asks for now, each once. */
-export function wantedPrefixes(rules: AgentRules, state: AgentState): readonly Prefix[] {
+const WANTED = new WeakMap<
+  AgentState['names'],
+  { readonly rules: AgentRules; readonly prefixes: ReadonlyMap<string, Prefix> }
+>();
+
+/** Every address that configuration asks for now, by its text; worked out anew when a name changed. */
+export function wantedPrefixes(rules: AgentRules, state: Pick<AgentState, 'names'>): ReadonlyMap<string, Prefix> {
+  const known = WANTED.get(state.names);
+  if (known?.rules === rules) return known.prefixes;
+  const prefixes = findWanted(rules, state.names);
+  WANTED.set(state.names, { rules, prefixes });
+  return prefixes;
+}
+
+function findWanted(rules: AgentRules, names: AgentState['names']): ReadonlyMap<string, Prefix> {
   const wanted = new Map<string, Prefix>();
   for (const source of rules.sources) {
     if (source.kind === 'ip') {
       wanted.set(source.ip.text, { ip: source.ip, length: source.prefixLength });
       continue;
     }
-    for (const ip of state.names.get(source.name)?.addresses ?? []) {
+    for (const ip of names.get(source.name)?.addresses ?? []) {
       wanted.set(ip.text, { ip, length: source.prefixLengths[ip.family] ?? familyBits(ip.family) });
     }
   }
-  return [...wanted.values()];
+  return wanted;
 }

@@ -28,13 +28,15 @@ import {
   viewDeadline,
   type Heartbeat,
   type ViewRules,
+  type Voter,
+  type VoterSet,
 } from '../leader/view.ts';
 import { isWireSilent, type VipState } from '../vip/vip.ts';
 import type { Effect } from './effect.ts';
 import type { AgentEvent } from './event.ts';
 import { isEligible } from './eligibility.ts';
 import { isOurs } from './kernel-view.ts';
-import { vipLink, type AgentRules, type AgentState, type PeersState } from './state.ts';
+import type { AgentRules, AgentState, KernelView, PeersState } from './state.ts';
 
 type Beat = Extract<Effect, { kind: 'heartbeat.send' }>['beat'];
 
@@ -55,17 +57,30 @@ export const LOST_AFTER_MS = 1500;
 /** How long a write that succeeded says that the API takes writes. */
 const WRITE_PROOF_MS = 3000;
 
+const VIEW_RULES = new WeakMap<AgentRules, ViewRules>();
+
+/** One object for each rules: what the view remembers, it remembers with it. */
 export function viewRules(rules: AgentRules): ViewRules {
-  return { self: rules.node, intervalMs: rules.heartbeat.intervalMs, multiplier: rules.heartbeat.multiplier };
+  const known = VIEW_RULES.get(rules);
+  if (known !== undefined) return known;
+  const { intervalMs, multiplier } = rules.heartbeat;
+  const made = { self: rules.node, intervalMs, multiplier };
+  VIEW_RULES.set(rules, made);
+  return made;
 }
 
 /** Takes in what others said, and notes when nobody says anything. */
 export function hearPeers(rules: AgentRules, before: AgentState, event: AgentEvent, now: MonotonicMs): AgentState {
   const state = takePeers(rules, before, event, now);
   const { view, isUnheard } = state.peers;
-  const others = (view.set?.voters ?? []).filter((voter) => voter.name !== rules.node);
-  const lastAt = Math.max(view.setAt, ...others.map((voter) => view.peers.get(voter.name)?.heardAt ?? view.setAt));
-  const isSilent = others.length > 0 && now >= lastAt + UNHEARD_AFTER_MS;
+  let lastAt: number = view.setAt;
+  let hasOthers = false;
+  view.set?.voters.forEach(({ name }) => {
+    if (name === rules.node) return;
+    hasOthers = true;
+    lastAt = Math.max(lastAt, view.peers.get(name)?.heardAt ?? lastAt);
+  });
+  const isSilent = hasOthers && now >= lastAt + UNHEARD_AFTER_MS;
   return isSilent === isUnheard ? state : withPeers(state, { isUnheard: isSilent });
 }
 
@@ -114,15 +129,15 @@ export function votersToWrite(
   rules: AgentRules,
   state: AgentState,
   now: MonotonicMs,
-): Readonly<Record<string, string>> {
+): Readonly<Record<string, string>> | undefined {
   const { election, peers } = state;
   const isDue =
     election.phase === 'leading' && election.provisionalSince === undefined && election.pending === undefined;
   // Who is not registered could not register: perhaps the others can't either, and a set of one would be a lie.
   const isRegistered = peers.registered !== '';
-  if (!rules.heartbeat.isEnabled || !isRegistered || !isDue || now < election.nextAttemptAt) return {};
+  if (!rules.heartbeat.isEnabled || !isRegistered || !isDue || now < election.nextAttemptAt) return undefined;
   const self = selfAsMember(rules, state);
-  if (self === undefined) return {};
+  if (self === undefined) return undefined;
   const wanted = wantedVoters({
     self,
     present: peers.view.set,
@@ -133,10 +148,29 @@ export function votersToWrite(
   return { [VOTERS_ANNOTATION]: writeVoters(wanted) };
 }
 
-/** Everything the election wants to know of the others, the wire and this node's own reach, at this moment. */
+interface Assessed {
+  readonly rules: AgentRules;
+  readonly now: MonotonicMs;
+  readonly assessment: Assessment;
+}
+
+const ASSESSED = new WeakMap<AgentState, Assessed>();
+
+/**
+ * Everything the election wants to know of the others, the wire and this node's own reach, at this moment. Most stages of
+ * most turns change nothing, and the state they hand on is the same: it is worked out once for all of them.
+ */
 export function assess(rules: AgentRules, state: AgentState, now: MonotonicMs): Assessment {
-  const vips = [...state.vips.values()];
-  const isSilent = vips.some((vip) => isWireSilent(rules.vip, vip, now));
+  const known = ASSESSED.get(state);
+  if (known !== undefined && known.rules === rules && known.now === now) return known.assessment;
+  const assessment = workOut(rules, state, now);
+  ASSESSED.set(state, { rules, now, assessment });
+  return assessment;
+}
+
+function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assessment {
+  let isSilent = false;
+  state.vips.forEach((vip) => (isSilent ||= isWireSilent(rules.vip, vip, now)));
   const { view } = state.peers;
   const voters = view.set?.voters ?? [];
   if (!rules.heartbeat.isEnabled || !voters.some((voter) => voter.name === rules.node)) {
@@ -250,18 +284,37 @@ export function registerEffects(
   if (!rules.heartbeat.isEnabled || peers.registering !== '' || now < peers.registerAt) return { state, effects: [] };
   const member = selfAsMember(rules, state);
   if (member === undefined || state.lifecycle !== 'running') return { state, effects: [] };
-  const text = JSON.stringify(member);
+  const text = memberText(member);
   const isTest = state.election.phase === 'following' && isLeaseStale(rules, state, now);
   if (text === peers.registered && !isTest) return { state, effects: [] };
   return { state: withPeers(state, { registering: text }), effects: [{ kind: 'member.register', member }] };
 }
 
-/** This node as others should reach it: its ordinary addresses on the interface of the VIPs, one per family. */
+type Place = Pick<AgentState, 'ifindex' | 'vips'>;
+
+const OWN_ADDRESSES = new WeakMap<
+  KernelView,
+  Place & { readonly rules: AgentRules; readonly addresses: readonly string[] }
+>();
+
+/** This node as others should reach it. */
 function selfAsMember(rules: AgentRules, state: AgentState): Member | undefined {
-  const link = vipLink(state);
-  if (link === undefined || state.kernel === undefined) return undefined;
-  const usable = [...state.kernel.addresses.values()].filter((found) => {
-    const vip = state.vips.get(found.prefix.ip.text);
+  const { kernel, ifindex, vips } = state;
+  if (kernel === undefined) return undefined;
+  const known = OWN_ADDRESSES.get(kernel);
+  const isKnown = known !== undefined && known.rules === rules && known.ifindex === ifindex && known.vips === vips;
+  const addresses = isKnown ? known.addresses : ownAddresses(rules, kernel, { ifindex, vips });
+  if (!isKnown) OWN_ADDRESSES.set(kernel, { rules, ifindex, vips, addresses });
+  if (addresses.length === 0) return undefined;
+  return { name: rules.node, addresses, port: rules.heartbeat.port, isLeaving: isDraining(state) };
+}
+
+/** This node's ordinary addresses on the interface of the VIPs, one per family. */
+function ownAddresses(rules: AgentRules, kernel: KernelView, { ifindex, vips }: Place): readonly string[] {
+  const link = ifindex === undefined ? undefined : kernel.links.get(ifindex);
+  if (link === undefined) return [];
+  const usable = [...kernel.addresses.values()].filter((found) => {
+    const vip = vips.get(found.prefix.ip.text);
     return (
       found.ifindex === link.index &&
       found.scope === 0 &&
@@ -269,11 +322,14 @@ function selfAsMember(rules: AgentRules, state: AgentState): Member | undefined 
       !(vip !== undefined && isOurs(rules, vip, found))
     );
   });
-  const addresses = (['ipv4', 'ipv6'] as const).flatMap(
+  return (['ipv4', 'ipv6'] as const).flatMap(
     (family) => usable.find((found) => found.prefix.ip.family === family)?.prefix.ip.text ?? [],
   );
-  if (addresses.length === 0) return undefined;
-  return { name: rules.node, addresses, port: rules.heartbeat.port, isLeaving: isDraining(state) };
+}
+
+/** What says whether a registration still is as it was written; not JSON, which every turn would have to make. */
+function memberText({ name, addresses, port, isLeaving }: Member): string {
+  return `${name} ${addresses.join(' ')} ${port} ${isLeaving}`;
 }
 
 /** Our heartbeat to every other voter, when it is due or when something the others decide by has changed. */
@@ -283,11 +339,8 @@ export function heartbeatEffects(
   now: MonotonicMs,
 ): { readonly state: AgentState; readonly effects: readonly Effect[] } {
   const { peers } = state;
-  const voters = peers.view.set?.voters ?? [];
-  const others = voters.filter((voter) => voter.name !== rules.node);
-  if (!rules.heartbeat.isEnabled || others.length === 0 || others.length === voters.length) {
-    return { state, effects: [] };
-  }
+  const others = rules.heartbeat.isEnabled ? otherVoters(rules, peers.view.set) : NOBODY;
+  if (others.length === 0) return { state, effects: [] };
   const beat = ownBeat(rules, state, now);
   const isNews = peers.lastBeat === undefined || isDifferent(beat, peers.lastBeat);
   const isDue = now >= peers.nextBeatAt || (isNews && now >= after(peers.lastBeatAt, BEAT_SPACING_MS));
@@ -301,6 +354,20 @@ export function heartbeatEffects(
     nextBeatAt: after(now, rules.heartbeat.intervalMs),
   };
   return { state: withPeers(state, sent), effects: [{ kind: 'heartbeat.send', to: others, beat }] };
+}
+
+const NOBODY: readonly Voter[] = [];
+const OTHERS = new WeakMap<VoterSet, { readonly rules: AgentRules; readonly others: readonly Voter[] }>();
+
+/** Whom to send heartbeats to: the others of a voter set that names us. */
+function otherVoters(rules: AgentRules, set: VoterSet | undefined): readonly Voter[] {
+  if (set === undefined) return NOBODY;
+  const known = OTHERS.get(set);
+  if (known?.rules === rules) return known.others;
+  const rest = set.voters.filter((voter) => voter.name !== rules.node);
+  const others = rest.length === set.voters.length ? NOBODY : rest;
+  OTHERS.set(set, { rules, others });
+  return others;
 }
 
 function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {

@@ -11,6 +11,7 @@ import type { AgentRules, AgentState, Problem } from './state.ts';
 /** Compares the node's problems with those already told. */
 export function reportProblems(rules: AgentRules, state: AgentState): Told {
   const problems = currentProblems(rules, state);
+  if (problems.size === 0 && state.problems.size === 0) return { state, effects: [] };
   const effects: Effect[] = [];
   for (const [key, problem] of problems) {
     if (!state.problems.has(key)) {

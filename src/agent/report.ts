@@ -51,7 +51,7 @@ export function reportTurn(rules: AgentRules, before: AgentState, turn: Turn, no
   let state = beginResignation(rules, before, now);
   const take = (told: Told): void => {
     state = told.state;
-    effects.push(...told.effects);
+    if (told.effects.length > 0) effects.push(...told.effects);
   };
   for (const output of turn.outputs) take(tellElection(rules, state, output, now));
   for (const note of turn.notes) take(tellAddress(rules, state, note, now));

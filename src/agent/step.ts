@@ -73,42 +73,57 @@ export function step(rules: AgentRules, before: AgentState, event: AgentEvent, n
   const problems = reportProblems(rules, reported.state);
   return {
     state: problems.state,
-    effects: [
-      ...capture.effects,
-      ...held.effects,
-      ...told.effects,
-      ...leaseEffects(withdrawn.outputs),
-      ...registered.effects,
-      ...named.effects,
-      ...reported.effects,
-      ...problems.effects,
-      ...stopped.effects,
-    ],
+    effects: joined(
+      capture.effects,
+      held.effects,
+      told.effects,
+      leaseEffects(withdrawn.outputs),
+      registered.effects,
+      named.effects,
+      reported.effects,
+      problems.effects,
+      stopped.effects,
+    ),
   };
+}
+
+const NONE: readonly never[] = [];
+
+/** One list of all; most are empty in most turns. */
+function joined(...parts: readonly (readonly Effect[])[]): readonly Effect[] {
+  const effects: Effect[] = [];
+  parts.forEach((part) => {
+    if (part.length > 0) effects.push(...part);
+  });
+  return effects;
 }
 
 /** When the node next wants a tick; NEVER while only events can change anything. */
 export function agentDeadline(rules: AgentRules, state: AgentState, now: MonotonicMs): MonotonicMs {
   if (state.lifecycle === 'stopped') return NEVER;
-  const vips = [...state.vips.values()].map(vipDeadline);
+  let vips = NEVER;
+  state.vips.forEach((vip) => (vips = earliest(vips, vipDeadline(vip))));
   return earliest(
     electionDeadline(rules.election, state.election, assess(rules, state, now), now),
     peersDeadline(rules, state, now),
     departureDeadline(state, now),
     nameDeadline(state),
     stopDeadline(state, now),
-    ...vips,
+    vips,
   );
 }
 
 function stopDeadline(state: AgentState, now: MonotonicMs): MonotonicMs {
-  const moments = [
+  let next = NEVER;
+  [
     state.resigningSince === undefined ? NEVER : after(state.resigningSince, WITHDRAW_PATIENCE_MS),
     state.stoppingSince === undefined ? NEVER : after(state.stoppingSince, SHUTDOWN_DEADLINE_MS),
     state.partner?.until ?? NEVER,
     state.leftoversAt ?? NEVER,
-  ];
-  return earliest(...moments.filter((moment) => moment > now));
+  ].forEach((moment) => {
+    if (moment > now && moment < next) next = moment;
+  });
+  return next;
 }
 
 function beginStop(state: AgentState, now: MonotonicMs): AgentState {
@@ -139,15 +154,20 @@ interface Elected {
 function elect(rules: AgentRules, state: AgentState, event: AgentEvent, now: MonotonicMs): Elected {
   const isWilling = isEligible(rules, state) && unwillingness(rules, state, now) === undefined;
   const eligible: ElectionEvent = { kind: 'eligible', isEligible: isWilling };
-  const events: readonly ElectionEvent[] = isElectionEvent(event) ? [event, eligible] : [eligible];
-  return events.reduce<Elected>((turn, one) => applyElection(rules, turn, one, now), { state, outputs: [] });
+  const begun: Elected = { state, outputs: NONE };
+  const heard = isElectionEvent(event) ? applyElection(rules, begun, event, now) : begun;
+  return applyElection(rules, heard, eligible, now);
 }
 
 function applyElection(rules: AgentRules, turn: Elected, event: ElectionEvent, now: MonotonicMs): Elected {
   const voters = votersToWrite(rules, turn.state, now);
-  const election = { ...rules.election, annotations: { ...rules.election.annotations, ...voters } };
+  const election =
+    voters === undefined
+      ? rules.election
+      : { ...rules.election, annotations: { ...rules.election.annotations, ...voters } };
   const stepped = stepElection(election, turn.state.election, assess(rules, turn.state, now), event, now);
-  let state: AgentState = { ...turn.state, election: stepped.state };
+  const isSame = stepped.state === turn.state.election;
+  let state: AgentState = isSame ? turn.state : { ...turn.state, election: stepped.state };
   for (const output of stepped.outputs) {
     if (output.kind === 'gained') {
       const isAgreed = output.cause === 'handed-over' && output.previousHolder !== rules.node;
@@ -168,7 +188,7 @@ function applyElection(rules: AgentRules, turn: Elected, event: ElectionEvent, n
       };
     }
   }
-  return { state, outputs: [...turn.outputs, ...stepped.outputs] };
+  return { state, outputs: stepped.outputs.length === 0 ? turn.outputs : [...turn.outputs, ...stepped.outputs] };
 }
 
 function isElectionEvent(event: AgentEvent): event is Extract<AgentEvent, ElectionEvent> {
@@ -231,6 +251,7 @@ function finishStop(state: AgentState, now: MonotonicMs): AgentStep {
 }
 
 function leaseEffects(outputs: readonly ElectionOutput[]): readonly Effect[] {
+  if (outputs.length === 0) return NONE;
   return outputs.flatMap((output) =>
     output.kind === 'lease.read' || output.kind === 'lease.create' || output.kind === 'lease.update' ? [output] : [],
   );

@@ -64,7 +64,10 @@ export function stepElection(
   const rechecked = endTenure(rules, handled.state, assessment, now);
   const claimed = claimProvisionally(rules, rechecked.state, assessment, now);
   const attempted = attempt(rules, claimed.state, assessment, now);
-  const outputs = [checked, handled, rechecked, claimed, attempted].flatMap((part) => part.outputs);
+  const outputs: ElectionOutput[] = [];
+  [checked, handled, rechecked, claimed, attempted].forEach((part) => {
+    if (part.outputs.length > 0) outputs.push(...part.outputs);
+  });
   return { state: attempted.state, outputs };
 }
 
@@ -105,7 +108,10 @@ function handle(
     case 'lease.failed':
       return failed(rules, state, assessment, event, now);
     case 'eligible':
-      return { state: { ...state, isEligible: event.isEligible }, outputs: [] };
+      return {
+        state: event.isEligible === state.isEligible ? state : { ...state, isEligible: event.isEligible },
+        outputs: [],
+      };
     case 'hand-over':
       return beginHandover(state, event.to, now);
     case 'resign':

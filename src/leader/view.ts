@@ -7,7 +7,7 @@
  * claim needs a majority that both misses the holder and names the claimant, and is provisional until the API ratifies it.
  */
 
-import { NEVER, after, earliest, monotonic, type MonotonicMs } from '../base/time.ts';
+import { NEVER, after, monotonic, type MonotonicMs } from '../base/time.ts';
 
 /** The bitmap of a heartbeat has this many bits; more candidates than that take part without a vote. */
 export const VOTERS_MAX = 9;
@@ -153,7 +153,10 @@ export function hearsBitmap(rules: ViewRules, view: ViewState, now: MonotonicMs,
 export function hearsMajority(rules: ViewRules, view: ViewState, now: MonotonicMs): boolean {
   const voters = view.set?.voters ?? [];
   if (!voters.some((voter) => voter.name === rules.self)) return false;
-  const heard = voters.filter((voter) => isHeard(rules, view, voter.name, now)).length;
+  let heard = 0;
+  voters.forEach((voter) => {
+    if (isHeard(rules, view, voter.name, now)) heard += 1;
+  });
   return heard >= majorityOf(voters.length);
 }
 
@@ -170,15 +173,33 @@ export function majorityLostAt(rules: ViewRules, view: ViewState, now: Monotonic
   return Math.max(view.setAt, last ?? view.setAt) as MonotonicMs;
 }
 
+interface Present {
+  readonly rules: ViewRules;
+  readonly from: MonotonicMs;
+  /** When the first of them falls silent. */
+  readonly until: MonotonicMs;
+  readonly heartbeats: readonly Heartbeat[];
+}
+
+/** Every question below is asked of the same few: who is present is remembered with the view, while that stays so. */
+const PRESENT = new WeakMap<ViewState, Present>();
+
 /** Heartbeats of the other voters that are heard now and speak of the present voter set. */
 function present(rules: ViewRules, view: ViewState, now: MonotonicMs): readonly Heartbeat[] {
-  const set = view.set;
-  if (set === undefined) return [];
-  return set.voters.flatMap((voter) => {
-    const peer = view.peers.get(voter.name);
-    const isUsable = peer !== undefined && isHeard(rules, view, voter.name, now) && peer.heartbeat.epoch === set.epoch;
-    return isUsable && peer !== undefined ? [peer.heartbeat] : [];
+  const known = PRESENT.get(view);
+  if (known !== undefined && known.rules === rules && now >= known.from && now < known.until) return known.heartbeats;
+  const heartbeats: Heartbeat[] = [];
+  let until = NEVER;
+  view.set?.voters.forEach(({ name }) => {
+    const peer = name === rules.self ? undefined : view.peers.get(name);
+    if (peer === undefined || peer.heartbeat.epoch !== view.set?.epoch) return;
+    const silentAt = after(peer.heardAt, silentAfterMs(rules));
+    if (now >= silentAt) return;
+    heartbeats.push(peer.heartbeat);
+    if (silentAt < until) until = silentAt;
   });
+  PRESENT.set(view, { rules, from: now, until, heartbeats });
+  return heartbeats;
 }
 
 /**
@@ -211,21 +232,27 @@ export function succession(
   self: Pick<Heartbeat, 'isEligible' | 'isDraining' | 'isApiWorking' | 'priority'>,
   now: MonotonicMs,
 ): readonly string[] {
-  const alive = new Map<string, Pick<Heartbeat, 'isEligible' | 'isDraining' | 'isApiWorking' | 'priority'>>();
-  for (const heartbeat of present(rules, view, now)) alive.set(heartbeat.sender, heartbeat);
-  alive.set(rules.self, self);
-  const able = (view.set?.voters ?? []).flatMap((voter, place) => {
-    const state = alive.get(voter.name);
-    return state !== undefined && state.isEligible ? [{ name: voter.name, place, ...state }] : [];
+  const heartbeats = present(rules, view, now);
+  const names: string[] = [];
+  const said: Standing[] = [];
+  view.set?.voters.forEach(({ name }) => {
+    const says = name === rules.self ? self : heartbeats.find((heartbeat) => heartbeat.sender === name);
+    if (says?.isEligible !== true) return;
+    // Equals stay in the order of their places. No more than VOTERS_MAX, and this is asked in every turn.
+    let place = said.length;
+    for (let other = said[place - 1]; other !== undefined && isBetter(says, other); other = said[place - 1]) place -= 1;
+    names.splice(place, 0, name);
+    said.splice(place, 0, says);
   });
-  able.sort(
-    (a, b) =>
-      Number(a.isDraining) - Number(b.isDraining) ||
-      Number(b.isApiWorking) - Number(a.isApiWorking) ||
-      b.priority - a.priority ||
-      a.place - b.place,
-  );
-  return able.map((one) => one.name);
+  return names;
+}
+
+type Standing = Pick<Heartbeat, 'isDraining' | 'isApiWorking' | 'priority'>;
+
+function isBetter(a: Standing, b: Standing): boolean {
+  if (a.isDraining !== b.isDraining) return b.isDraining;
+  if (a.isApiWorking !== b.isApiWorking) return a.isApiWorking;
+  return a.priority > b.priority;
 }
 
 /** Whether a majority of the voter set, ourselves counted, names us as the one to take over. */
@@ -289,10 +316,14 @@ export function isOverdue(rules: ViewRules, view: ViewState, name: string, now: 
 
 /** When the next voter becomes overdue, or falls silent, unless it is heard again. */
 export function viewDeadline(rules: ViewRules, view: ViewState, now: MonotonicMs): MonotonicMs {
-  const ends = [...view.peers.values()].flatMap((peer) => [
-    after(peer.heardAt, rules.intervalMs * OVERDUE_INTERVALS),
-    after(peer.heardAt, silentAfterMs(rules)),
-  ]);
-  if (view.set !== undefined) ends.push(after(view.setAt, silentAfterMs(rules)));
-  return earliest(NEVER, ...ends.filter((end) => end > now));
+  let next = NEVER;
+  const note = (end: MonotonicMs): void => {
+    if (end > now && end < next) next = end;
+  };
+  view.peers.forEach(({ heardAt }) => {
+    note(after(heardAt, rules.intervalMs * OVERDUE_INTERVALS));
+    note(after(heardAt, silentAfterMs(rules)));
+  });
+  if (view.set !== undefined) note(after(view.setAt, silentAfterMs(rules)));
+  return next;
 }

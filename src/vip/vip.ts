@@ -201,6 +201,7 @@ export function stepVip(rules: VipRules, state: VipState, wish: VipWish, event: 
   const heard = hear(rules, state, wish, event, now);
   const turned = turn(rules, heard.state, wish, now);
   const done = proceed(rules, turned.state, wish, now);
+  if (heard.outputs.length === 0 && turned.outputs.length === 0) return done;
   return { state: done.state, outputs: [...heard.outputs, ...turned.outputs, ...done.outputs] };
 }
 
