@@ -111,7 +111,17 @@ export class SimLan {
   }
 }
 
+/** Each made once: a suspected holder answers hundreds of times a second, always with the same octets. */
+const USES = new WeakMap<Mac, WeakMap<Ip, Uint8Array>>();
+
 function useFrame(mac: Mac, ip: Ip): Uint8Array {
+  const byIp = USES.get(mac) ?? new WeakMap<Ip, Uint8Array>();
+  const frame = byIp.get(ip) ?? makeUseFrame(mac, ip);
+  USES.set(mac, byIp.set(ip, frame));
+  return frame;
+}
+
+function makeUseFrame(mac: Mac, ip: Ip): Uint8Array {
   return ip.family === 'ipv4'
     ? gratuitousArpFrame({ form: 'reply', mac, ip })
     : unsolicitedAdvertisementFrame({ mac, target: ip });
