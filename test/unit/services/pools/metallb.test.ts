@@ -175,6 +175,12 @@ describe('BGPAdvertisement', () => {
     });
   });
 
+  test('with serviceSelectors announces single addresses, whatever lengths it names', () => {
+    const spec = { aggregationLength: 24, aggregationLengthV6: 64, serviceSelectors: [{ matchLabels: { a: 'b' } }] };
+    const { value } = decodeBgpAdvertisement(raw('BGPAdvertisement', 'adv', spec));
+    expect(value?.bgp).toMatchObject({ aggregationLength: 32, aggregationLengthV6: 128 });
+  });
+
   test('says what to do about a conflict, and with whom', () => {
     const { problems } = assemblePools({
       ...NO_SOURCES,
