@@ -66,7 +66,7 @@ function chooseShared({ table }: Chooser, claim: Claim, pool: Pool, family: Fami
   for (; index < group.ips.length && looks < SHARED_LOOKS_MAX; index++) {
     const ip = group.ips[index];
     const holding = ip === undefined ? undefined : ledger.holdings.get(ip.text);
-    if (ip === undefined || holding === undefined) continue;
+    if (ip === undefined || holding === undefined || table.foreign.has(ip.text)) continue;
     const clash = knownClash(holding, ports);
     if (clash !== undefined) {
       if ((group.cursors.get(clash) ?? 0) === index) group.cursors.set(clash, index + 1);

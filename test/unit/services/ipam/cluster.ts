@@ -149,8 +149,12 @@ export function shortcomingsOf(result: AllocationResult, key: string): readonly 
   return (allocation?.shortcomings ?? []).map(({ pool, code, message }) => `${pool}: ${code} ${message}`);
 }
 
-/** What stands in the API after the result was written: statuses, and nothing else changed. */
+/** What stands in the API after the result was written: statuses of ours, and nothing else changed. */
 export function written(services: readonly ServiceObject[], result: AllocationResult): readonly ServiceObject[] {
   const addresses = new Map(result.allocations.map((each) => [each.service.key, each.addresses]));
-  return services.map((each) => ({ ...each, ingress: addresses.get(each.key) ?? [], hasForeignIngress: false }));
+  for (const each of result.pending) addresses.set(each.service.key, []);
+  return services.map((each) => {
+    const ingress = addresses.get(each.key);
+    return ingress === undefined ? each : { ...each, ingress, hasForeignIngress: false };
+  });
 }
