@@ -383,8 +383,9 @@ describe('whatever the cluster', () => {
           expect(owner).toBe(eligible[0]?.node);
           expect(candidates.slice(0, eligible.length)).toEqual(eligible);
           expect([reasons.length > 0, why === undefined]).toEqual([owner === undefined, owner === undefined]);
-          for (const each of candidates)
+          for (const each of candidates) {
             expect([each.code === '', each.reason !== '']).toEqual([each.isEligible, true]);
+          }
         }
       }),
       { numRuns: 300 },
@@ -450,7 +451,7 @@ describe('5,000 addresses', () => {
     expect([...memo.rows.values()].every((row, index) => row === rows[index])).toBe(true);
     expect(nodesOf(second)).toEqual(nodesOf(first));
     const counts = Map.groupBy(first, (each) => each.node);
-    expect([...counts.keys()].toSorted()).toEqual(nodes.map((each) => each.node.name));
+    expect(new Set(counts.keys())).toEqual(new Set(nodes.map((each) => each.node.name)));
     for (const [, own] of counts) expect(own.length).toBeGreaterThan(450);
   });
 });
