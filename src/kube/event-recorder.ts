@@ -6,6 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { HoldfastError } from '../base/errors.ts';
+import type { ApiFailure } from './api-result.ts';
 import type { ApiClient } from './client.ts';
 import { metadataText } from '../base/json.ts';
 import type { Log } from './log.ts';
@@ -41,6 +42,8 @@ export interface EventRecorderOptions {
   readonly burst?: number;
   /** Notes that may wait. Default 64. */
   readonly queueMax?: number;
+  /** How long after a first refusal it is tried again; a second one is believed. Default 3 s. */
+  readonly refusalMs?: number;
   /** Of each object and reason so many at once, and then one in `intervalMs`. Default: no such limit. */
   readonly subject?: { readonly burst: number; readonly intervalMs: number };
 }
@@ -84,6 +87,8 @@ const SERIES_MS = 600_000;
 /** Objects and reasons that are counted at a time; one that is forgotten begins anew. */
 const SUBJECTS_MAX = 10_000;
 const FORBIDDEN_PAUSE_MS = 300_000;
+/** An API server that has just started refuses everybody: it doesn't know the roles yet. */
+const REFUSAL_MS = 3_000;
 /** Limit of the API for Event.message. */
 const MESSAGE_MAX = 1024;
 
@@ -114,6 +119,8 @@ class QueuedRecorder implements EventRecorder {
   readonly #idleListeners = new Set<() => void>();
   readonly #bucket: Bucket;
   #pausedUntil = 0;
+  #wasRefused = false;
+  #resumeAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #isSending = false;
   #isClosed = false;
@@ -172,7 +179,8 @@ class QueuedRecorder implements EventRecorder {
       return;
     }
     const { burst = BURST, intervalMs = INTERVAL_MS } = this.#options;
-    const waitMs = takeToken(this.#bucket, burst, intervalMs);
+    const untilResumed = this.#resumeAt - performance.now();
+    const waitMs = untilResumed > 0 ? untilResumed : takeToken(this.#bucket, burst, intervalMs);
     clearTimeout(this.#timer);
     if (waitMs > 0) {
       this.#timer = setTimeout(() => this.#pump(), waitMs);
@@ -180,11 +188,15 @@ class QueuedRecorder implements EventRecorder {
       return;
     }
     this.#queue.shift();
+    void this.#deliver(next);
+  }
+
+  async #deliver(entry: Entry): Promise<void> {
     this.#isSending = true;
-    void this.#send(next).then(() => {
-      this.#isSending = false;
-      this.#pump();
-    });
+    const isWorthRepeating = await this.#send(entry);
+    this.#isSending = false;
+    if (isWorthRepeating) this.#repeat(entry);
+    this.#pump();
   }
 
   #isTooMuch(note: EventNote, about: InvolvedObject): boolean {
@@ -196,12 +208,22 @@ class QueuedRecorder implements EventRecorder {
     return takeToken(bucket, subject.burst, subject.intervalMs) > 0;
   }
 
-  async #send(entry: Entry): Promise<void> {
+  #repeat(entry: Entry): void {
+    if (this.#isClosed) {
+      this.dropped += 1;
+      return;
+    }
+    this.#queue.unshift(entry);
+    this.#resumeAt = performance.now() + (this.#options.refusalMs ?? REFUSAL_MS);
+  }
+
+  /** Whether it should be tried again. */
+  async #send(entry: Entry): Promise<boolean> {
     const { note, about, at } = entry;
     const key = `${nameOf(about)}\n${note.type}\n${note.reason}\n${note.message}`;
     const series = this.#series.get(key);
-    if (series !== undefined && at - series.lastAt < SERIES_MS && (await this.#count(series, entry))) return;
-    await this.#create(key, entry);
+    if (series !== undefined && at - series.lastAt < SERIES_MS && (await this.#count(series, entry))) return false;
+    return this.#create(key, entry);
   }
 
   async #count(series: Series, { about, at }: Entry): Promise<boolean> {
@@ -218,7 +240,7 @@ class QueuedRecorder implements EventRecorder {
     return true;
   }
 
-  async #create(key: string, { note, about, at }: Entry): Promise<void> {
+  async #create(key: string, { note, about, at }: Entry): Promise<boolean> {
     const { node } = this.#options;
     const name = `${about.name}.${randomBytes(8).toString('hex')}`;
     const result = await this.#options.client.request({
@@ -244,16 +266,27 @@ class QueuedRecorder implements EventRecorder {
     if (result.ok) {
       const series = { name: metadataText(result.body, 'name') ?? name, count: 1, lastAt: at };
       keepLatest(this.#series, key, series, this.#options.queueMax ?? QUEUE_MAX);
-      return;
+      this.#wasRefused = false;
+      return false;
+    }
+    // A namespace that is being deleted takes nothing new: that says nothing about our rights.
+    const isRefused = result.failure === 'forbidden' && !result.message.includes('is being terminated');
+    if (isRefused && !this.#wasRefused) {
+      this.#wasRefused = true;
+      return true;
     }
     this.dropped += 1;
-    // A namespace that is being deleted takes nothing new: that says nothing about our rights.
-    if (result.failure !== 'forbidden' || result.message.includes('is being terminated')) return;
+    if (isRefused) this.#giveUp(result, about);
+    return false;
+  }
+
+  #giveUp(refusal: ApiFailure, about: InvolvedObject): void {
+    this.#wasRefused = false;
     this.#pausedUntil = performance.now() + FORBIDDEN_PAUSE_MS;
     this.dropped += this.#queue.length;
     this.#queue.length = 0;
     const context = { verb: 'create', resource: 'events', namespace: namespaceOf(about) };
-    const { code, message: reason, remedy } = new HoldfastError(result.code, result.message, { context });
+    const { code, message: reason, remedy } = new HoldfastError(refusal.code, refusal.message, { context });
     this.#options.log('warn', 'events may not be written', { code, reason, remedy });
   }
 }

@@ -29,6 +29,8 @@ export interface CollectionOptions<T> {
   readonly onAbsent?: () => void;
   /** It answers again after it didn't. */
   readonly onRecovered?: () => void;
+  /** A refusal that is over sooner is none, ms. Default FORBIDDEN_AFTER_MS. */
+  readonly forbiddenAfterMs?: number;
   /** Known from before, until a list says otherwise. */
   readonly seed?: ReadonlyMap<string, T>;
 }
@@ -51,6 +53,9 @@ export function openCollection<T>(options: CollectionOptions<T>): ObjectCollecti
   return new ReflectedCollection(options);
 }
 
+/** An API server refuses everybody for a second or two after it has started: it doesn't know the roles yet. */
+export const FORBIDDEN_AFTER_MS = 3_000;
+
 interface Projection<T> {
   readonly object: T;
   readonly isRelevant: boolean;
@@ -65,6 +70,8 @@ class ReflectedCollection<T> implements ObjectCollection<T> {
   /** Keys of the seed that no list has confirmed yet. */
   readonly #unconfirmed: Set<string>;
   #isFailing = false;
+  /** Of refusals without an answer in between. */
+  #refusedSince: number | undefined;
 
   constructor(options: CollectionOptions<T>) {
     this.#options = options;
@@ -130,19 +137,30 @@ class ReflectedCollection<T> implements ObjectCollection<T> {
   }
 
   #observe(failure: ApiFailure | undefined): void {
+    if (failure?.failure !== 'forbidden') this.#refusedSince = undefined;
     if (failure === undefined) {
-      if (this.problem !== undefined) {
-        this.#options.log('info', 'objects are read again', { resource: this.problem.context['resource'] });
-        this.problem = undefined;
-        this.#options.onChange();
-      }
+      this.#allowed();
       if (this.#isFailing) this.#options.onRecovered?.();
       this.#isFailing = false;
       return;
     }
     this.#isFailing = true;
     if (failure.failure === 'not-found') this.#options.onAbsent?.();
-    if (failure.failure !== 'forbidden' || this.problem !== undefined) return;
+    if (failure.failure === 'forbidden') this.#refused(failure);
+  }
+
+  #allowed(): void {
+    if (this.problem === undefined) return;
+    this.#options.log('info', 'objects are read again', { resource: this.problem.context['resource'] });
+    this.problem = undefined;
+    this.#options.onChange();
+  }
+
+  #refused(failure: ApiFailure): void {
+    const now = performance.now();
+    this.#refusedSince ??= now;
+    const isOver = now - this.#refusedSince >= (this.#options.forbiddenAfterMs ?? FORBIDDEN_AFTER_MS);
+    if (this.problem !== undefined || !isOver) return;
     this.problem = this.#forbidden(failure);
     const { code, message: reason, remedy, context } = this.problem;
     this.#options.log('warn', 'objects may not be read, and are not looked at', {

@@ -16,7 +16,12 @@ import type { ApiFailure } from './api-result.ts';
 import type { ApiClient } from './client.ts';
 import { followDiscovery, type Discovery, type ServedResources } from './discovery.ts';
 import type { Log } from './log.ts';
-import { openCollection, type CollectionOptions, type ObjectCollection } from './object-collection.ts';
+import {
+  FORBIDDEN_AFTER_MS,
+  openCollection,
+  type CollectionOptions,
+  type ObjectCollection,
+} from './object-collection.ts';
 import { isLoadBalancer, pruneCustom, serviceOfSlice, SlicePruner } from './object-pruning.ts';
 
 export const CUSTOM_KINDS = {
@@ -61,6 +66,8 @@ export interface ObjectWatchOptions<T extends DecodedKinds> {
   readonly onChange: (kinds: ReadonlySet<WatchedKind>) => void;
   /** See DiscoveryOptions. */
   readonly discoveryIntervalMs?: number;
+  /** See CollectionOptions. */
+  readonly forbiddenAfterMs?: number;
 }
 
 export interface KindStatus {
@@ -115,6 +122,8 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
   #timer: NodeJS.Timeout | undefined;
   /** What is installed is known, or may not be known. */
   #isDiscovered = false;
+  /** Of discoveries that were refused without an answer in between. */
+  #refusedSince: number | undefined;
   #hasSynced = false;
   #isStopped = false;
 
@@ -220,9 +229,10 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
     path: string,
     options: Pick<CollectionOptions<Kept>, 'name' | 'decode' | 'isRelevant' | 'onAbsent' | 'seed'>,
   ): ObjectCollection<Kept> {
-    const { client, log } = this.#options;
+    const { client, log, forbiddenAfterMs = FORBIDDEN_AFTER_MS } = this.#options;
     const collection = openCollection({
       ...options,
+      forbiddenAfterMs,
       client,
       path,
       log,
@@ -252,6 +262,7 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
 
   #adopt(served: ServedResources): void {
     const isFirst = !this.#isDiscovered;
+    this.#refusedSince = undefined;
     this.#isDiscovered = true;
     for (const kind of customKinds()) this.#follow(kind, served.get(CUSTOM_KINDS[kind].resource));
     if (isFirst) this.#gather('Service');
@@ -280,7 +291,12 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
   }
 
   #undiscovered(failure: ApiFailure): void {
-    if (failure.failure !== 'forbidden' || this.#isDiscovered) return;
+    const now = performance.now();
+    if (failure.failure === 'forbidden') this.#refusedSince ??= now;
+    else this.#refusedSince = undefined;
+    const { forbiddenAfterMs = FORBIDDEN_AFTER_MS } = this.#options;
+    const isRefused = this.#refusedSince !== undefined && now - this.#refusedSince >= forbiddenAfterMs;
+    if (!isRefused || this.#isDiscovered) return;
     this.#isDiscovered = true;
     const { code, message: reason } = failure;
     this.#options.log('warn', 'pools of metallb and cilium are not looked for: discovery is refused', { code, reason });

@@ -33,6 +33,8 @@ export interface StatusWriterOptions {
   readonly perSecond?: number;
   /** In [0, 1); default Math.random. */
   readonly random?: () => number;
+  /** Default 2 s. */
+  readonly transientMs?: number;
 }
 
 export interface StatusWriter {
@@ -41,7 +43,7 @@ export interface StatusWriter {
   clear(reason: string): void;
   /** Patches waiting or under way. */
   readonly pending: number;
-  /** Why nothing is written now; undefined while it is. */
+  /** Why nothing is written now; undefined while it is, and for the first two seconds. */
   readonly problem: HoldfastError | undefined;
   close(): void;
 }
@@ -56,8 +58,8 @@ const IN_FLIGHT_MAX = 16;
 const PER_SECOND = 500;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
-/** Rights come without a restart. */
-const FORBIDDEN_PAUSE_MS = 10_000;
+/** Trouble that is over sooner isn't told: a server that restarts, and for a second or two knows nobody's rights. */
+const TRANSIENT_MS = 2_000;
 
 class QueuedWriter implements StatusWriter {
   problem: HoldfastError | undefined;
@@ -70,6 +72,8 @@ class QueuedWriter implements StatusWriter {
   #refilledAt = performance.now();
   #pausedUntil = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
+  /** Since when nothing is written although it is tried. */
+  #troubledSince: number | undefined;
   /** Counts calls of clear(): what was under way then isn't repeated. */
   #clearings = 0;
   #isClosed = false;
@@ -138,7 +142,7 @@ class QueuedWriter implements StatusWriter {
 
   /** One at a time while the API is in trouble: whether it is over needs one patch to find out. */
   #inFlightMax(): number {
-    return this.problem === undefined ? (this.#options.inFlightMax ?? IN_FLIGHT_MAX) : 1;
+    return this.#troubledSince === undefined ? (this.#options.inFlightMax ?? IN_FLIGHT_MAX) : 1;
   }
 
   get #burst(): number {
@@ -179,6 +183,7 @@ class QueuedWriter implements StatusWriter {
       this.#options.log('info', 'status of services is written again', { waiting: this.pending });
     }
     this.problem = undefined;
+    this.#troubledSince = undefined;
     this.#backoff.reset();
     const next = this.#waiting.get(patch.key);
     if (outcome.kind === 'ok' && next?.resourceVersion === patch.resourceVersion) {
@@ -197,13 +202,12 @@ class QueuedWriter implements StatusWriter {
 
   #meetTrouble(failure: ApiFailure): void {
     const now = performance.now();
+    this.#troubledSince ??= now;
     // Of those that were under way together, the first one's pause counts for all.
     if (now >= this.#pausedUntil) {
-      const pauseMs = failure.failure === 'forbidden' ? FORBIDDEN_PAUSE_MS : this.#backoff.next();
-      this.#pausedUntil = now + Math.max(pauseMs, failure.retryAfterMs ?? 0);
+      this.#pausedUntil = now + Math.max(this.#backoff.next(), failure.retryAfterMs ?? 0);
     }
-    const isForbidden = failure.failure === 'forbidden';
-    if (this.problem !== undefined && (this.problem.code === 'API_FORBIDDEN') === isForbidden) return;
+    if (this.problem !== undefined || now - this.#troubledSince < (this.#options.transientMs ?? TRANSIENT_MS)) return;
     this.problem = new HoldfastError(failure.code, failure.message, {
       context: { verb: 'patch', resource: 'services/status', namespace: 'the cluster' },
     });

@@ -102,18 +102,38 @@ describe('openEventRecorder', () => {
     expect(performance.now() - atBurst).toBeGreaterThan(100);
   });
 
-  it('gives up for a while, with one line, when it may not write', async () => {
-    const { recorder, api, log } = await bench((_request, response) =>
-      answer(response, 403, statusObject(403, 'Forbidden')),
+  it('gives up for a while, with one line, when it is refused twice', async () => {
+    const { recorder, api, log } = await bench(
+      (_request, response) => answer(response, 403, statusObject(403, 'Forbidden')),
+      { refusalMs: 20 },
     );
     recorder.record(GAINED);
+    recorder.record({ ...GAINED, message: 'waits behind it' });
     await recorder.flush(2000);
     recorder.record(GAINED);
     await recorder.flush(2000);
-    expect(api.seen).toHaveLength(1);
-    expect(recorder.dropped).toBe(2);
+    expect(api.seen).toHaveLength(2);
+    expect(recorder.dropped).toBe(3);
     expect(log.msgs()).toEqual(['events may not be written']);
     expect(log.lines[0]?.fields['remedy']).toContain('may create events in');
+  });
+
+  it('loses nothing to an API server that has just started and knows no rights yet', async () => {
+    const { recorder, api, log } = await bench(
+      (_request, response, body) => {
+        if (api.seen.length === 1) answer(response, 403, statusObject(403, 'Forbidden'));
+        else answer(response, 201, body);
+      },
+      { refusalMs: 100 },
+    );
+    const startedAt = performance.now();
+    recorder.record(GAINED);
+    await until(() => api.seen.length === 1, 'the refusal');
+    recorder.record({ ...GAINED, message: 'waits behind it' });
+    await recorder.flush(2000);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(99);
+    expect(api.seen).toHaveLength(3);
+    expect([recorder.dropped, log.lines]).toEqual([0, []]);
   });
 
   it('flushes for no longer than it is given', async () => {

@@ -44,6 +44,7 @@ function open(more: { inFlightMax?: number; perSecond?: number } = {}): StatusWr
     log: embedded.log.log,
     onEnd: ({ key, ingress }, end) => ends.push({ key, address: ingress?.[0] ?? '', end }),
     random: () => 0,
+    transientMs: 100,
     ...more,
   });
   closers.push(() => writer.close());
@@ -198,7 +199,7 @@ describe('the writer', () => {
     expect(writer.pending).toBe(30);
     expect(ends).toEqual([]);
     await embedded.api.start();
-    await until(() => writer.pending === 0, 'all are written', 8000);
+    await until(() => writer.pending === 0, 'all are written', 4500);
     expect(ends.map(({ end }) => end.kind)).toEqual(Array.from({ length: 30 }, () => 'ok'));
     expect(writer.problem).toBeUndefined();
     const lines = embedded.log.msgs().filter((msg) => msg.startsWith('status of services'));
