@@ -39,7 +39,7 @@ export function endpointNeed({ allocations }: ServiceAddress, index: EndpointInd
     const isLocal = service.trafficPolicy === 'Local';
     if (isLocal && count.total === 0) return { refusal: nothingServes([service.key]), locals: [] };
     if (isLocal) locals.push({ count, refusal: localRefusal(service.key, count) });
-    if (count.total > 0 || (request.allowsNoEndpoints && !isLocal)) isServable = true;
+    if (count.total > 0 || request.allowsNoEndpoints) isServable = true;
     else without.push(service.key);
   }
   if (!isServable) return { refusal: nothingServes(without), locals: [] };

@@ -113,6 +113,12 @@ describe('an advertisement covers', () => {
     );
     expect(one).toBe(two);
     expect(one === undefined ? one : groupsOf(one)).toEqual(['metallb/a metallb/b']);
+    const [there, back] = [
+      [web, dns],
+      [dns, web],
+    ].map((allocations) => coverageOf({ address: ip('10.0.0.1'), pool: lan, allocations }, book));
+    expect(there === undefined ? there : groupsOf(there)).toEqual(['metallb/a metallb/b', 'metallb/a']);
+    expect(there).toBe(back);
   });
 });
 

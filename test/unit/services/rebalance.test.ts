@@ -100,6 +100,14 @@ describe('rebalancing', () => {
     expect(countsOf(assignment)['c']).toBeGreaterThanOrEqual(19);
   });
 
+  it('sends addresses to where they are first in line, if it can choose', () => {
+    const { assignment } = settle(all(120, 'a'), ownershipsOf, { nodes, movesMax: 5 });
+    const entrants = nodes.map(({ node }) => ({ name: node.name, weight: 1 }));
+    const elsewhere = [...assignment].filter(([of, node]) => node !== 'a' && rendezvousOrder(of, entrants)[0] !== node);
+    const had = [...assignment].filter(([of]) => rendezvousOrder(of, entrants)[0] !== 'a').length;
+    expect(elsewhere.length).toBeLessThanOrEqual(Math.max(0, 80 - had) + 6);
+  });
+
   it('heeds weights', () => {
     const weighted = [
       nodeFacts('a'),
@@ -160,6 +168,9 @@ describe('rebalancing', () => {
     const once = rebalance(start, stale, { movesMax: 3, nodes });
     const twice = rebalance(once, stale, { movesMax: 100, nodes });
     expect(countsOf(twice)).toEqual({ a: 3, b: 3, c: 3 });
+    const newer = new Map([...start].map(([of], index) => [of, index < 3 ? 'a' : 'b']));
+    const moved = movesOf(newer, rebalance(newer, stale, { movesMax: 100, nodes }));
+    expect(moved.map((of) => newer.get(of))).toEqual(['b', 'b', 'b']);
     const odd = new Map([...start, ['192.0.2.1', 'gone'], ['10.0.0.0', 'gone']]);
     expect(rebalance(odd, stale, { movesMax: 100, nodes }).get('192.0.2.1')).toBe('gone');
   });

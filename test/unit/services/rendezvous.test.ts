@@ -35,6 +35,13 @@ describe('rendezvous hashing', () => {
     );
   });
 
+  it('scores by the first 53 bits of the digest: -weight / ln(1 - d / 2⁵³)', () => {
+    const digest = createHash('sha256').update('n1#10.0.0.1').digest();
+    const d = Number(digest.readBigUInt64BE() >> 11n);
+    expect(rendezvousScore('n1', 3, '10.0.0.1', rendezvousMemo())).toBe(-3 / Math.log1p(-d / 2 ** 53));
+    expect(rendezvousScore('n1', 3, '10.0.0.1', rendezvousMemo())).toBeCloseTo(-3 / Math.log(1 - d / 2 ** 53), 9);
+  });
+
   it('is the same order whatever the order of the nodes, and whatever was asked before', () => {
     const memo = rendezvousMemo();
     fc.assert(
