@@ -10,7 +10,16 @@ import type { Family } from '../../base/ip.ts';
 import type { Pool, Reason } from '../model.ts';
 import { choose, type Chooser } from './chooser.ts';
 import { hold, type Claim, type Place } from './ledger.ts';
-import { automaticRefusal, candidatePools, FAMILY_NAMES, lackReason, poolRefusal, reason } from './refusal.ts';
+import {
+  automaticRefusal,
+  candidatePools,
+  FAMILY_NAMES,
+  lackReason,
+  openPools,
+  pollPools,
+  poolRefusal,
+  reason,
+} from './refusal.ts';
 import { missingFamilies, type Table } from './table.ts';
 import { grantRequest } from './wishes.ts';
 
@@ -31,14 +40,18 @@ function chooseFor(table: Table, chooser: Chooser, claim: Claim): void {
     claim.reasons = [candidates];
     return;
   }
-  const refusals = candidates.map((pool) => poolRefusal(table, claim, pool) ?? automaticRefusal(claim, pool));
-  const open = candidates.filter((_, index) => refusals[index] === undefined);
+  const open = openPools(table, claim, candidates);
   const { families, isDualRequired } = claim.request;
   if (takeFirst(table, chooser, claim, { pools: open, families })) return;
   if (families.length > 1 && !isDualRequired) {
     for (const family of families) if (takeFirst(table, chooser, claim, { pools: open, families: [family] })) return;
   }
-  claim.reasons = candidates.map((pool, index) => refusals[index] ?? lackOf(table, chooser, claim, pool));
+  claim.reasons = pollPools(
+    table,
+    claim,
+    candidates,
+    (pool) => poolRefusal(table, claim, pool) ?? automaticRefusal(claim, pool) ?? lackOf(table, chooser, claim, pool),
+  );
 }
 
 /** From the first of the pools that has all the families. */

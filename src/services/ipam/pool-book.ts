@@ -20,6 +20,17 @@ interface Span {
 
 export interface PoolBook {
   readonly ordered: readonly Pool[];
+  /** By both names of a pool, in order. */
+  readonly byName: ReadonlyMap<string, readonly Pool[]>;
+  /** Pools of certain namespaces only; there may be one for each. */
+  readonly byNamespace: ReadonlyMap<string, readonly Pool[]>;
+  /** The others, some of which may not be for the namespace either. */
+  readonly elsewhere: readonly Pool[];
+  readonly places: ReadonlyMap<Pool, number>;
+  /** Of a namespace: the two together, in order, as they are asked for. */
+  readonly ofNamespace: Map<string, readonly Pool[]>;
+  /** Of a namespace: those that are told of when there are too many. */
+  readonly nearest: Map<string, readonly Pool[]>;
   readonly spans: Readonly<Record<Family, readonly Span[]>>;
 }
 
@@ -31,9 +42,60 @@ export function poolBook(pools: readonly Pool[]): PoolBook {
   const known = memo.get(pools);
   if (known !== undefined) return known;
   const ordered = pools.toSorted(comparePools);
-  const book: PoolBook = { ordered, spans: { ipv4: spansOf(ordered, 'ipv4'), ipv6: spansOf(ordered, 'ipv6') } };
+  const byName = new Map<string, Pool[]>();
+  const byNamespace = new Map<string, Pool[]>();
+  const elsewhere: Pool[] = [];
+  for (const pool of ordered) {
+    for (const name of new Set([pool.shortName, pool.name])) append(byName, name, pool);
+    const { namespaces, namespaceSelectors } = pool.scope;
+    if (namespaces === undefined || namespaceSelectors.length > 0) elsewhere.push(pool);
+    else for (const namespace of new Set(namespaces)) append(byNamespace, namespace, pool);
+  }
+  const book: PoolBook = {
+    ordered,
+    byName,
+    byNamespace,
+    elsewhere,
+    places: new Map(ordered.map((pool, place) => [pool, place])),
+    ofNamespace: new Map(),
+    nearest: new Map(),
+    spans: { ipv4: spansOf(ordered, 'ipv4'), ipv6: spansOf(ordered, 'ipv6') },
+  };
   memo.set(pools, book);
   return book;
+}
+
+function append(lists: Map<string, Pool[]>, name: string, pool: Pool): void {
+  const list = lists.get(name);
+  if (list === undefined) lists.set(name, [pool]);
+  else list.push(pool);
+}
+
+/** In order, without those that name other namespaces. */
+export function poolsOfNamespace(book: PoolBook, namespace: string): readonly Pool[] {
+  const own = book.byNamespace.get(namespace);
+  if (own === undefined) return book.elsewhere;
+  const known = book.ofNamespace.get(namespace);
+  if (known !== undefined) return known;
+  const pools = inOrder(book, [...own, ...book.elsewhere]);
+  book.ofNamespace.set(namespace, pools);
+  return pools;
+}
+
+/** So many pools, in order: those that name other namespaces only if there is room left. */
+export function nearestPools(book: PoolBook, namespace: string, count: number): readonly Pool[] {
+  const known = book.nearest.get(namespace);
+  if (known !== undefined) return known;
+  const near = poolsOfNamespace(book, namespace).slice(0, count);
+  const isNear = new Set(near);
+  const others = book.ordered.filter((pool) => !isNear.has(pool)).slice(0, count - near.length);
+  const pools = inOrder(book, [...near, ...others]);
+  book.nearest.set(namespace, pools);
+  return pools;
+}
+
+function inOrder({ places }: PoolBook, pools: readonly Pool[]): readonly Pool[] {
+  return pools.toSorted((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
 }
 
 /** Every pool that has the address in a range of it, in the order of pools. */

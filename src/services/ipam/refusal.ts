@@ -9,16 +9,16 @@ import { formatRange } from '../address-range.ts';
 import { isBuggy } from '../address-search.ts';
 import type { Pool, Reason, ServiceObject } from '../model.ts';
 import { shown } from '../objects/shown.ts';
-import { poolSize } from '../pools/pool.ts';
+import { poolSize, type PoolSize } from '../pools/pool.ts';
 import { isReserved } from '../reservation.ts';
 import { scopeRefusal } from '../scope.ts';
 import { joinRefusal, type Claim } from './ledger.ts';
-import { isCalled, poolsHolding } from './pool-book.ts';
+import { isCalled, nearestPools, poolsHolding, poolsOfNamespace } from './pool-book.ts';
 import type { SharingRefusal } from './sharing.ts';
 import type { Table } from './table.ts';
 
 /** Reasons told of one Service; how many pools more refuse is told in one more. */
-export const REASONS_MAX = 64;
+export const REASONS_MAX = 32;
 
 const RANGES_SHOWN = 3;
 const NAMES_SHOWN = 8;
@@ -35,8 +35,8 @@ export function candidatePools(table: Table, claim: Claim): readonly Pool[] | Re
   if (ordered.length === 0) return reason('', 'POOL_MISSING', 'there is no pool of addresses');
   const name = claim.request.pool;
   if (name === undefined) return ordered;
-  const named = ordered.filter((pool) => isCalled(pool, name));
-  if (named.length > 0) return named;
+  const named = table.book.byName.get(name);
+  if (named !== undefined) return named;
   const names = ordered.slice(0, NAMES_SHOWN).map(({ shortName }) => shortName);
   const present = names.join(', ') + (ordered.length > NAMES_SHOWN ? ', …' : '');
   return reason('', 'POOL_UNKNOWN', `there is no pool ${shown(name)}; there are: ${present}`, { present });
@@ -51,10 +51,42 @@ export function poolRefusal(table: Table, claim: Claim, pool: Pool): Reason | un
   return undefined;
 }
 
+/** The candidates that may give the Service something; what speaks against the others isn't put in words yet. */
+export function openPools(table: Table, { request }: Claim, candidates: readonly Pool[]): readonly Pool[] {
+  const { service, pool: name } = request;
+  const labels = table.namespaceLabels.get(service.namespace);
+  const pools = name === undefined ? poolsOfNamespace(table.book, service.namespace) : candidates;
+  return pools.filter(
+    (pool) =>
+      !pool.isDhcp &&
+      !pool.isClosed &&
+      (pool.isAutoAssigned || name !== undefined) &&
+      scopeRefusal(pool.scope, service, labels) === undefined,
+  );
+}
+
 /** Besides: whether it gives without being asked. */
 export function automaticRefusal(claim: Claim, pool: Pool): Reason | undefined {
   if (pool.isAutoAssigned || claim.request.pool !== undefined) return undefined;
   return reason(pool.name, 'POOL_NOT_AUTOMATIC', 'autoAssign=false');
+}
+
+/** What each pool says, in their order. Of too many, those that might be for the Service's namespace come before others. */
+export function pollPools(
+  table: Table,
+  claim: Claim,
+  candidates: readonly Pool[],
+  saying: (pool: Pool) => Reason,
+): readonly Reason[] {
+  if (candidates.length <= REASONS_MAX) return candidates.map(saying);
+  const { book } = table;
+  const nearest =
+    candidates === book.ordered
+      ? nearestPools(book, claim.request.service.namespace, REASONS_MAX)
+      : candidates.slice(0, REASONS_MAX);
+  const told = nearest.map(saying);
+  const code = told.at(-1)?.code ?? 'POOL_FULL';
+  return [...told, reason('', code, `and ${candidates.length - REASONS_MAX} more pools refuse`)];
 }
 
 export function outOfScope(table: Table, claim: Claim, pool: Pool): Reason | undefined {
@@ -73,13 +105,12 @@ export function findPlace(
 ): { readonly pool: Pool } | { readonly reasons: readonly Reason[] } {
   const candidates = candidatePools(table, claim);
   if ('code' in candidates) return { reasons: [candidates] };
-  const holding = poolsHolding(table.book, ip).filter((pool) => candidates.includes(pool));
+  const { pool: name } = claim.request;
+  const holding = poolsHolding(table.book, ip).filter((pool) => name === undefined || isCalled(pool, name));
   if (holding.length === 0) {
-    return {
-      reasons: candidates.map((pool) =>
-        reason(pool.name, 'ADDRESS_OUTSIDE', `address ${ip.text} is not in ${rangesText(pool)}`),
-      ),
-    };
+    const outside = (pool: Pool) =>
+      reason(pool.name, 'ADDRESS_OUTSIDE', `address ${ip.text} is not in ${factsOf(pool).text}`);
+    return { reasons: pollPools(table, claim, candidates, outside) };
   }
   const reasons: Reason[] = [];
   for (const pool of holding) {
@@ -130,18 +161,37 @@ export function sharedReason(pool: string, ip: Ip, holder: ServiceObject, { code
   return reason(pool, code, `address ${ip.text} used by ${holder.key}, ${rule}`);
 }
 
+interface PoolFacts {
+  /** Its ranges, in short. */
+  readonly text: string;
+  readonly size: PoolSize;
+  readonly families: ReadonlySet<Family>;
+}
+
+const factsMemo: WeakMap<Pool, PoolFacts> = new WeakMap();
+
+function factsOf(pool: Pool): PoolFacts {
+  const known = factsMemo.get(pool);
+  if (known !== undefined) return known;
+  const facts = {
+    text: rangesText(pool),
+    size: poolSize(pool),
+    families: new Set(pool.ranges.map(({ first }) => first.family)),
+  };
+  factsMemo.set(pool, facts);
+  return facts;
+}
+
 /** Why the pool has no address left, or none at all, of the family. */
 export function lackReason(table: Table, pool: Pool, family: Family): Reason {
+  const { size: sizes, families } = factsOf(pool);
   const name = FAMILY_NAMES[family];
-  const isDual = pool.ranges.some(({ first }) => first.family !== family);
-  const size = poolSize(pool)[family];
-  if (!pool.ranges.some(({ first }) => first.family === family)) {
-    return reason(pool.name, 'POOL_FAMILY', `no ${name} addresses`);
-  }
+  if (!families.has(family)) return reason(pool.name, 'POOL_FAMILY', `no ${name} addresses`);
+  const size = sizes[family];
   const used = BigInt(table.ledger.used.get(pool)?.[family] ?? 0);
   const rest = size - used;
   const saying = `full ${used}/${size}` + (rest > 0n ? `, the other ${rest} reserved, quarantined or spoken for` : '');
-  return reason(pool.name, 'POOL_FULL', isDual ? `${name} ${saying}` : saying);
+  return reason(pool.name, 'POOL_FULL', families.size > 1 ? `${name} ${saying}` : saying);
 }
 
 export function limitReasons(reasons: readonly Reason[]): readonly Reason[] {
