@@ -16,4 +16,7 @@ void runProgram(process.argv.slice(2), {
   isTerminal,
   // https://no-color.org: present and not empty, whatever it says
   isColored: isTerminal && (process.env['NO_COLOR'] ?? '') === '',
-}).then((code) => process.exit(code));
+}).then((code) => {
+  // what a pipe hasn't taken yet would be lost with the process
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+});

@@ -41,8 +41,6 @@ const NESTING_MAX = 256;
 /** yaml's own count, which multiplies: ten anchors that each repeat the former one ten times are over it. */
 const ALIAS_MAX = 100;
 export const FAILURES_MAX = 20;
-/** Lines of comments before a document that are told apart from it. */
-const PREAMBLE_LINES_MAX = 1000;
 
 /** Documents of `texts`, in their order. */
 export function readDocuments(texts: readonly PlanText[]): PlanDocuments {
@@ -92,24 +90,12 @@ function parseJson(text: string): { readonly value: unknown } | undefined {
 }
 
 /**
- * The text at its lines `---`, each piece beginning with its own: so that a file of thousands of documents isn't held as
- * one syntax tree. What holds comments and directives only goes with what follows.
+ * The text at its lines `---`, each piece but the first beginning with its own: so that a file of thousands of documents
+ * isn't held as one syntax tree. What stands before the first one (comments, directives) is of no document.
  */
 export function splitDocuments(text: string): readonly string[] {
-  const pieces: string[] = [];
-  let from = 0;
-  for (const { index } of text.matchAll(/^---(?=\s|$)/gm)) {
-    const piece = text.slice(from, index);
-    if (isPreamble(piece)) continue;
-    pieces.push(piece);
-    from = index;
-  }
-  pieces.push(text.slice(from));
-  return pieces;
-}
-
-function isPreamble(piece: string): boolean {
-  return piece.split('\n', PREAMBLE_LINES_MAX).every((line) => /^\uFEFF?\s*([#%].*)?$/.test(line));
+  const starts = Array.from(text.matchAll(/^---(?=\s|$)/gm), ({ index }) => index);
+  return [0, ...starts].map((from, place) => text.slice(from, starts[place])).filter((piece) => piece !== '');
 }
 
 interface Piece {

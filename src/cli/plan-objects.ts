@@ -7,10 +7,11 @@
  * both are told as OBJECT_DUPLICATE unless they say the same.
  */
 
-import { ERRORS, fillRemedy, type ErrorCode } from '../base/errors.ts';
+import { ERRORS, fillRemedy } from '../base/errors.ts';
 import { asObject, asText, asTextMap, metadataText, parseJson, type JsonObject } from '../base/json.ts';
 import type { ObjectProblem, ObjectRef } from '../services/model.ts';
 import { objectRef } from '../services/objects/object-ref.ts';
+import { shown } from '../services/objects/shown.ts';
 import type { PlanDocument } from './plan-documents.ts';
 
 /** The kinds that matter, each with the versions that are read; the group is what they have in common. */
@@ -37,6 +38,10 @@ export interface PlanObjects {
   /** Raw objects of a kind, in order of their keys. */
   readonly ofKind: (kind: PlanKind) => readonly JsonObject[];
   readonly problems: readonly ObjectProblem[];
+  /** The documents an object is in; '' for what is no object of them. */
+  readonly whereOf: (object: ObjectRef) => string;
+  /** A Service is among those refused. */
+  readonly isServiceRefused: boolean;
   /** Documents of kinds that don't matter. */
   readonly ignored: number;
 }
@@ -44,6 +49,7 @@ export interface PlanObjects {
 export function collectObjects(documents: readonly PlanDocument[]): PlanObjects {
   const found = new Map<string, Found[]>();
   const problems: ObjectProblem[] = [];
+  const places = new Map<string, string[]>();
   let ignored = 0;
   for (const document of documents) {
     const use = useOf(document);
@@ -51,9 +57,11 @@ export function collectObjects(documents: readonly PlanDocument[]): PlanObjects 
       ignored += 1;
     } else if (use.kind === 'refused') {
       problems.push(use.problem);
+      note(places, use.problem.object, document);
     } else {
       const object = objectRef(use.name, document.raw);
-      const id = `${use.name}/${object.key}`;
+      note(places, object, document);
+      const id = idOf(object);
       const same = found.get(id);
       if (same === undefined) found.set(id, [{ object, document }]);
       else same.push({ object, document });
@@ -67,7 +75,27 @@ export function collectObjects(documents: readonly PlanDocument[]): PlanObjects 
     raws.push(...(isNameless(same) ? same.map(({ document }) => document.raw) : [mergeSame(same, problems)]));
     byKind.set(kind, raws);
   }
-  return { ofKind: (kind) => byKind.get(kind) ?? [], problems, ignored };
+  const isServiceRefused = problems.some(({ object, code }) => object.kind === 'Service' && code === 'OBJECT_INVALID');
+  const whereOf = (object: ObjectRef): string => placesText(places.get(idOf(object)) ?? []);
+  return { ofKind: (kind) => byKind.get(kind) ?? [], problems, whereOf, isServiceRefused, ignored };
+}
+
+function idOf({ kind, key }: ObjectRef): string {
+  return `${kind}/${key}`;
+}
+
+function note(places: Map<string, string[]>, object: ObjectRef, { where }: PlanDocument): void {
+  const known = places.get(idOf(object));
+  if (known === undefined) places.set(idOf(object), [where]);
+  else known.push(where);
+}
+
+/** More are counted, not named. */
+const PLACES_MAX = 3;
+
+function placesText(places: readonly string[]): string {
+  const shown = places.toSorted().slice(0, PLACES_MAX).join('; ');
+  return places.length > PLACES_MAX ? `${shown} and ${places.length - PLACES_MAX} more` : shown;
 }
 
 interface Found {
@@ -88,18 +116,15 @@ type Use =
 function useOf({ kind, apiVersion, raw }: PlanDocument): Use {
   const former = FORMER_KINDS[kind];
   if (former !== undefined && groupOf(apiVersion) === groupOf(KINDS[former][0])) {
-    const message = `${kind} is the former name of ${former}, and nothing is taken from it`;
-    return { kind: 'refused', problem: problemOf('OBJECT_INVALID', objectRef(kind, raw), message, { field: 'kind' }) };
+    const message = `${kind} is the former name of ${former}: nothing of it can be used`;
+    return { kind: 'refused', problem: refusal(objectRef(kind, raw), 'kind', message) };
   }
   if (!isPlanKind(kind)) return { kind: 'ignored' };
   const versions: readonly string[] = KINDS[kind];
   if (versions.includes(apiVersion)) return { kind: 'used', name: kind };
   if (isOtherApi(apiVersion, versions)) return { kind: 'ignored' };
-  const message = `apiVersion is ${JSON.stringify(apiVersion.slice(0, 80))}, but a ${kind} is read as ${versions.join(' or ')}: nothing of it is used`;
-  return {
-    kind: 'refused',
-    problem: problemOf('OBJECT_INVALID', objectRef(kind, raw), message, { field: 'apiVersion' }),
-  };
+  const message = `apiVersion is ${shown(apiVersion)}, and ${kind} is read as ${versions.join(' or ')}: nothing of it can be used`;
+  return { kind: 'refused', problem: refusal(objectRef(kind, raw), 'apiVersion', message) };
 }
 
 function isPlanKind(kind: string): kind is PlanKind {
@@ -116,14 +141,10 @@ function groupOf(apiVersion: string): string {
   return apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
 }
 
-function problemOf(
-  code: ErrorCode,
-  object: ObjectRef,
-  message: string,
-  context: Readonly<Record<string, string>>,
-): ObjectProblem {
-  const remedy = fillRemedy(ERRORS[code].remedy, { object: `${object.kind} ${object.key}`, ...context });
-  return { object, code, message, remedy };
+/** As decoders put it of an object that is no use at all. */
+function refusal(object: ObjectRef, field: string, message: string): ObjectProblem {
+  const remedy = `Correct ${field} of ${object.kind} ${object.key}; until then it counts as absent.`;
+  return { object, code: 'OBJECT_INVALID', message, remedy };
 }
 
 function mergeSame(same: readonly Found[], problems: ObjectProblem[]): JsonObject {
@@ -156,7 +177,10 @@ function latest(same: readonly Found[], problems: ObjectProblem[]): Found | unde
     best = used;
     if (isSame) continue;
     const message = `given twice with different contents, in ${other.document.where} and in ${used.document.where}: the latter is used`;
-    problems.push(problemOf('OBJECT_DUPLICATE', used.object, message, { used: used.document.where }));
+    const { object } = used;
+    const context = { object: `${object.kind} ${object.key}`, used: used.document.where };
+    const remedy = fillRemedy(ERRORS.OBJECT_DUPLICATE.remedy, context);
+    problems.push({ object, code: 'OBJECT_DUPLICATE', message, remedy });
   }
   return best;
 }

@@ -87,6 +87,7 @@ function buildProgram(terminal: Terminal, exit: (code: number) => void): Command
   addConfig(program, terminal, exit);
   addStatus(program, terminal, exit);
   addDrain(program, terminal, exit);
+  addPlan(program, terminal, exit);
   addVersion(program, terminal);
   return program;
 }
@@ -187,6 +188,24 @@ function addDrain(program: Command, terminal: Terminal, exit: (code: number) => 
           write: terminal.write,
         }),
       );
+    });
+}
+
+function addPlan(program: Command, terminal: Terminal, exit: (code: number) => void): void {
+  program
+    .command('plan')
+    .description(
+      'say which Service would get which address and which node would answer, from Kubernetes documents, without a cluster (exit code 0 all served, 1 something pending or refused, 2 unreadable)',
+    )
+    .requiredOption('-f, --filename <file...>', 'YAML or JSON: files, directories, or - for standard input')
+    .option('--drain <node...>', 'as if these nodes were drained: what moves, and where to', [])
+    .option('--json', 'print the plan as JSON', false)
+    .action(async (options: { filename: string[]; drain: string[]; json: boolean }) => {
+      const { runPlan } = await import('./plan.ts');
+      const { readConfigInput } = await import('./config-input.ts');
+      const { filename: paths, drain, json: isJson } = options;
+      const { isColored } = terminal;
+      finish(runPlan({ paths, drain, isJson, isColored, input: readConfigInput({}) }), terminal, exit);
     });
 }
 
