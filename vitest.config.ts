@@ -1,7 +1,7 @@
 /**
- * The test projects; a file's suffix says what it needs (docs: README, "Tests"). unit and sim run anywhere in seconds; lab
- * needs root and network namespaces, conformance foreign software as well: both one file at a time, because they share
- * the machine's kernel.
+ * The test projects; a file's suffix says what it needs (docs: README, "Tests"). unit runs anywhere in seconds, sim
+ * anywhere in a minute, on every core; lab needs root and network namespaces, conformance foreign software as well: both
+ * one file at a time, because they share the machine's kernel.
  */
 
 import { defineConfig } from 'vitest/config';

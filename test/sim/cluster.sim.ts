@@ -1,37 +1,37 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FAULTS } from './faults.ts';
+import { Players } from './players.ts';
 import { runSeed } from './world.ts';
 
-/** Seeds of the ordinary run; `npm run sim -- --seeds N --from N` plays more. */
-const SEEDS_PER_TEST = 50;
-const TESTS = 6;
-
-/** Failures as lines, each with the command that replays it. */
-function play(
-  from: number,
-  count: number,
-): { readonly failures: readonly string[]; readonly faults: ReadonlySet<string> } {
-  const failures: string[] = [];
-  const faults = new Set<string>();
-  for (let seed = from; seed < from + count; seed += 1) {
-    const { failure, faults: begun } = runSeed({ seed });
-    for (const fault of begun) faults.add(fault);
-    if (failure === undefined) continue;
-    const when = `${failure.invariant} at ${(failure.at / 1000).toFixed(3)} s: ${failure.message}`;
-    failures.push(`seed ${seed}: ${when}; replay: npm run sim -- --seed ${seed} --trace`);
-  }
-  return { failures, faults };
-}
+/** Seeds of the ordinary run, on every core; `npm run sim -- --seeds N --from N` plays more. */
+const SEEDS_PER_TEST = 100;
+const TESTS = 14;
 
 describe('a simulated cluster', () => {
   const seen = new Set<string>();
+  let players: Players;
+
+  beforeAll(() => {
+    players = new Players();
+  });
+  afterAll(() => players.close());
+
+  /** Failures as lines, each with the command that replays it. */
+  async function play(from: number): Promise<readonly string[]> {
+    const failures: string[] = [];
+    for await (const { seed, failure, faults } of players.play({ from, count: SEEDS_PER_TEST })) {
+      for (const fault of faults) seen.add(fault);
+      if (failure === undefined) continue;
+      const when = `${failure.invariant} at ${(failure.at / 1000).toFixed(3)} s: ${failure.message}`;
+      failures.push(`seed ${seed}: ${when}; replay: npm run sim -- --seed ${seed} --trace`);
+    }
+    return failures;
+  }
 
   for (let part = 0; part < TESTS; part += 1) {
     const from = 1 + part * SEEDS_PER_TEST;
-    it(`keeps every invariant whatever goes wrong: seeds ${from} to ${from + SEEDS_PER_TEST - 1}`, () => {
-      const { failures, faults } = play(from, SEEDS_PER_TEST);
-      for (const fault of faults) seen.add(fault);
-      expect(failures).toEqual([]);
+    it(`keeps every invariant whatever goes wrong: seeds ${from} to ${from + SEEDS_PER_TEST - 1}`, async () => {
+      expect(await play(from)).toEqual([]);
     });
   }
 
@@ -47,6 +47,11 @@ describe('a simulated cluster', () => {
     });
     expect(traces[0]?.lines.length).toBeGreaterThan(100);
     expect(traces[1]).toEqual(traces[0]);
+  });
+
+  it('is the same on whatever core it is played', async () => {
+    const played = await players.play({ from: 42, count: 1 }).next();
+    expect(played.value).toEqual(runSeed({ seed: 42 }));
   });
 
   it('is another one with another seed', () => {
