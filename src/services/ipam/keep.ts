@@ -62,7 +62,7 @@ function keepOne(table: Table, claim: Claim, ips: readonly Ip[]): void {
     else {
       const pool = homeOf(table, claim, ip)?.name ?? '';
       const { code, message } = sharedReason(pool, ip, refusal.claim.request.service, refusal);
-      lost.push(reason(pool, code, `${message}: it was both's, and stays with the older one`));
+      lost.push(reason(pool, code, `${message}: it stood in both statuses, and the older Service keeps it`));
     }
   }
   if (claim.held[family] !== undefined) claim.from = 'kept';

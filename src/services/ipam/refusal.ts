@@ -17,7 +17,7 @@ import { isCalled, nearestPools, poolsHolding, poolsOfNamespace } from './pool-b
 import type { SharingRefusal } from './sharing.ts';
 import type { Table } from './table.ts';
 
-/** Reasons told of one Service; how many pools more refuse is told in one more. */
+/** Pools that are asked for their reasons; how many more refuse is told in one more. */
 export const REASONS_MAX = 32;
 
 const RANGES_SHOWN = 3;
@@ -194,11 +194,12 @@ export function lackReason(table: Table, pool: Pool, family: Family): Reason {
   return reason(pool.name, 'POOL_FULL', families.size > 1 ? `${name} ${saying}` : saying);
 }
 
+/** All that is told of one Service, whose pools were polled once or twice. */
 export function limitReasons(reasons: readonly Reason[]): readonly Reason[] {
-  if (reasons.length <= REASONS_MAX) return reasons;
-  const [next] = reasons.slice(REASONS_MAX);
-  const message = `and ${reasons.length - REASONS_MAX} more pools refuse`;
-  return [...reasons.slice(0, REASONS_MAX), reason('', next?.code ?? 'POOL_FULL', message)];
+  const most = 3 * REASONS_MAX;
+  const next = reasons[most];
+  if (next === undefined) return reasons;
+  return [...reasons.slice(0, most), reason('', next.code, `and ${reasons.length - most} more reasons`)];
 }
 
 function rangesText({ ranges }: Pool): string {
