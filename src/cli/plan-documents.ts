@@ -182,6 +182,10 @@ function addValue(value: unknown, place: Place, reading: Reading, depth = 0): vo
     fail(reading, `${place.where}: not a Kubernetes object: it has no ${missing}`);
     return;
   }
+  if (kind === 'List' && !Array.isArray(value['items'] ?? [])) {
+    fail(reading, `${place.where}: a List whose items are no list`);
+    return;
+  }
   if (kind.endsWith('List') && Array.isArray(value['items'])) {
     addItems(value, { kind, apiVersion }, place, reading, depth);
     return;

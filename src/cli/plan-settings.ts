@@ -54,8 +54,10 @@ function ipsOf(list: string): readonly Ip[] {
   });
 }
 
-function isOfServices({ name }: Finding): boolean {
-  return name === 'address' || OPTIONS.some((option) => option.name === name && option.section === 'services');
+/** A configuration file that can't be read may have had any of them. */
+function isOfServices({ name, code }: Finding): boolean {
+  if (name === 'address' || code === 'CONFIG_FILE_UNREADABLE' || code === 'CONFIG_FILE_INVALID') return true;
+  return OPTIONS.some((option) => option.name === name && option.section === 'services');
 }
 
 /** `svc_pool=…` does nothing, and whoever wrote it waits for addresses. */

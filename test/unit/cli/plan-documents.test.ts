@@ -67,6 +67,7 @@ describe('documents', () => {
     ['kind: 7\napiVersion: v1\n', 'x.yaml, document 1: not a Kubernetes object: it has no kind'],
     ['kind: Node\n', 'x.yaml, document 1: not a Kubernetes object: it has no apiVersion'],
     ['apiVersion: v1\nkind: List\nitems: [3]\n', 'x.yaml, document 1, item 1: not a Kubernetes object, but a number'],
+    ['apiVersion: v1\nkind: List\nitems: 7\n', 'x.yaml, document 1: a List whose items are no list'],
     ['a: *nope\n', 'x.yaml, document 1, line 1: Unresolved alias'],
   ])('that cannot be read are named: %j', (text, message) => {
     const { failures } = read(text);

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { array, assert as check, constantFrom, jsonValue, oneof, property, record } from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HoldfastError } from '../../../src/base/errors.ts';
 import { splitDocuments } from '../../../src/cli/plan-documents.ts';
@@ -227,6 +228,53 @@ describe('the exit code', () => {
   });
 });
 
+describe('objects of any shape', () => {
+  const name = constantFrom('a', 'b', 'kubevip', 'plndr-cp-lock', '', 7, null);
+  const types = [
+    ['v1', 'Service'],
+    ['v1', 'ConfigMap'],
+    ['v1', 'Node'],
+    ['v1', 'Namespace'],
+    ['discovery.k8s.io/v1', 'EndpointSlice'],
+    ['coordination.k8s.io/v1', 'Lease'],
+    ['metallb.io/v1beta1', 'IPAddressPool'],
+    ['metallb.io/v1beta1', 'L2Advertisement'],
+    ['metallb.io/v1beta1', 'BGPAdvertisement'],
+    ['cilium.io/v2', 'CiliumLoadBalancerIPPool'],
+    ['cilium.io/v2alpha1', 'CiliumL2AnnouncementPolicy'],
+  ] as const;
+  const object = record({
+    type: constantFrom(...types),
+    metadata: oneof(jsonValue(), record({ name, namespace: name, labels: jsonValue(), annotations: jsonValue() })),
+    spec: oneof(
+      jsonValue(),
+      record({
+        type: constantFrom('LoadBalancer', 1),
+        addresses: jsonValue(),
+        blocks: jsonValue(),
+        ports: jsonValue(),
+      }),
+    ),
+    status: jsonValue(),
+    data: jsonValue(),
+    endpoints: jsonValue(),
+  });
+
+  test('end in an answer that holds the contract', () => {
+    check(
+      property(array(object, { maxLength: 12 }), (objects) => {
+        const items = objects.map(({ type: [apiVersion, kind], ...rest }) => ({ apiVersion, kind, ...rest }));
+        const texts = { 'x.json': JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) };
+        const { stdout, exitCode } = plan(texts, { env: ENV });
+        expect(Object.keys(JSON.parse(stdout) as object)).toEqual(['allocations', 'pending', 'owners', 'problems']);
+        expect([0, 1]).toContain(exitCode);
+        expect(plan(texts, { env: ENV, isJson: false }).stdout).toMatch(/\d+ Services?: \d+ served/);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
 describe('settings', () => {
   test('that are wrong are problems, and the plan is made with what is right', () => {
     const env = { ...ENV, lb_class_only: 'perhaps', svc_pool: 'x', bgp_as: 'x', vip_interface: 'eth0' };
@@ -236,6 +284,14 @@ describe('settings', () => {
       'Environment/lb_class_only CONFIG_VALUE_INVALID',
       'Environment/svc_pool CONFIG_NAME_MISSPELLED',
     ]);
+  });
+
+  test('in a file that cannot be read are missed aloud', () => {
+    const input = { env: ENV, flags: {}, file: { path: 'c.yaml', error: 'ENOENT' }, facts: { hostname: 'here' } };
+    const read = (): PlanFiles => ({ texts: [], failures: [] });
+    const { stdout, exitCode } = runPlan({ paths: [], drain: [], isJson: true, isColored: false, input, read });
+    expect(JSON.parse(stdout)).toMatchObject({ problems: [{ code: 'CONFIG_FILE_UNREADABLE' }] });
+    expect(exitCode).toBe(0);
   });
 
   test('say which ConfigMap is kube-vip’s', () => {
