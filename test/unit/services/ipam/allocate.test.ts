@@ -125,6 +125,16 @@ describe('why a Service has no address', () => {
   });
 });
 
+it('counts an address that is left and taken again once', () => {
+  const services = [
+    asking('s1', { 'metallb.io/address-pool': 'b' }, { ingress: ['10.0.0.1'] }),
+    asking('s2', { 'metallb.io/loadBalancerIPs': '10.0.0.2' }, { ingress: ['10.1.0.0'] }),
+    asking('s3', { 'metallb.io/address-pool': 'b' }),
+  ];
+  const result = run({ services, pools: [LAN, pool('b', ['10.1.0.0/32'])] });
+  expect(reasonsOf(result, 'default/s3')).toEqual(['metallb/b: POOL_FULL full 1/1']);
+});
+
 describe('what is told beside an address', () => {
   it('says what is wrong with one that is kept', () => {
     const services = [
