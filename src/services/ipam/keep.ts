@@ -12,6 +12,7 @@ import { hold, remainRefusal, type Claim, type Holding, type Place } from './led
 import { isCalled, poolsHolding } from './pool-book.ts';
 import { foreignReason, outOfScope, reason, sharedReason, unusableReason } from './refusal.ts';
 import { isKeyless } from './sharing.ts';
+import { isStatic, STATIC_POOL } from './static-pool.ts';
 import type { Table } from './table.ts';
 
 export function keepAddresses(table: Table): void {
@@ -76,6 +77,7 @@ function isPooled(table: Table, ip: Ip): boolean {
 /** Of several pools that hold the address, the one it might have been given from. */
 function homeOf(table: Table, claim: Claim, ip: Ip): Pool | undefined {
   const pools = poolsHolding(table.book, ip);
+  if (pools.length === 0) return isStatic(table, claim, ip) ? STATIC_POOL : undefined;
   if (pools.length < 2) return pools[0];
   const { pool: name } = claim.request;
   const fitting = pools.filter((pool) => outOfScope(table, claim, pool) === undefined);

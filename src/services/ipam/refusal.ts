@@ -15,6 +15,7 @@ import { scopeRefusal } from '../scope.ts';
 import { joinRefusal, type Claim } from './ledger.ts';
 import { isCalled, nearestPools, poolsHolding, poolsOfNamespace } from './pool-book.ts';
 import type { SharingRefusal } from './sharing.ts';
+import { isStatic, STATIC_POOL } from './static-pool.ts';
 import type { Table } from './table.ts';
 
 /** Pools that are asked for their reasons; how many more refuse is told in one more. */
@@ -103,6 +104,10 @@ export function findPlace(
   claim: Claim,
   ip: Ip,
 ): { readonly pool: Pool } | { readonly reasons: readonly Reason[] } {
+  if (isStatic(table, claim, ip)) {
+    const refusal = addressRefusal(table, claim, ip, STATIC_POOL);
+    return refusal === undefined ? { pool: STATIC_POOL } : { reasons: [refusal] };
+  }
   const candidates = candidatePools(table, claim);
   if ('code' in candidates) return { reasons: [candidates] };
   const { pool: name } = claim.request;

@@ -73,7 +73,9 @@ function readService({ root, metadata, key, namespace, name }: OpenObject): Serv
     hasForeignIngress: ingress.isForeign,
     conditions: readConditions(status),
   };
-  return hasMorePorts(spec) ? { ...service, hasMorePorts: true } : service;
+  const isHeadless = isWithoutClusterIp(spec);
+  if (!isHeadless && !hasMorePorts(spec)) return service;
+  return { ...service, ...(isHeadless ? { isHeadless } : {}), ...(hasMorePorts(spec) ? { hasMorePorts: true } : {}) };
 }
 
 /**
@@ -86,6 +88,12 @@ function wishOf(spec: Part, key: string): string | undefined {
   if (typeof value === 'string' && value.length <= TEXT_LENGTH_MAX) return value;
   note(spec, key, typeof value === 'string' ? `has ${value.length} characters` : `is ${shown(value)}, not a text`);
   return shown(value);
+}
+
+/** `None`: Pods are found by name alone, and nothing balances. */
+function isWithoutClusterIp({ fields }: Part): boolean {
+  const several: unknown = fields['clusterIPs'];
+  return fields['clusterIP'] === 'None' || (Array.isArray(several) && several[0] === 'None');
 }
 
 function readClusterIps(spec: Part): readonly Ip[] {

@@ -223,6 +223,7 @@ describe('cluster IPs', () => {
     [{ clusterIPs: [''] }, []],
   ])('of %j are %j', (fields, ips) => {
     expect(texts(flawless(spec(fields)).clusterIps)).toEqual(ips);
+    expect(flawless(spec(fields)).isHeadless === true).toBe(JSON.stringify(fields).includes('None'));
   });
 
   it.each([
