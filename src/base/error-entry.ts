@@ -1,4 +1,4 @@
-/** One row of the tables of error codes (errors.ts, service-errors.ts). */
+/** One row of the tables of error codes (errors.ts, service-errors.ts, doctor-errors.ts). */
 
 export interface ErrorEntry {
   /** One sentence: what is wrong. */

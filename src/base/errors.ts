@@ -3,6 +3,7 @@
  * Events, `holdfast config` and docs/errors.md (generated) all read it. A code is never renamed.
  */
 
+import { DOCTOR_ERRORS } from './doctor-errors.ts';
 import type { ErrorEntry } from './error-entry.ts';
 import { SERVICE_ERRORS } from './service-errors.ts';
 
@@ -258,6 +259,7 @@ export const ERRORS = {
     remedy: 'Remove {name}, or set {expected}.',
   },
   ...SERVICE_ERRORS,
+  ...DOCTOR_ERRORS,
 } as const satisfies Record<string, ErrorEntry>;
 
 /** `remedy` with each `{name}` replaced by the context's value; unknown names are dropped to "?". */
