@@ -16,7 +16,9 @@ export function viewOf(bytes: Uint8Array): DataView {
 
 /** Whether both have the same octets. */
 export function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((octet, index) => octet === b[index]);
+  if (a.length !== b.length) return false;
+  for (let index = 0; index < a.length; index += 1) if (a[index] !== b[index]) return false;
+  return true;
 }
 
 export class ByteReader {

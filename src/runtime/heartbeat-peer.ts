@@ -9,7 +9,7 @@
  */
 
 import type { Family } from '../base/ip.ts';
-import { viewOf } from '../base/bytes.ts';
+import { isSameBytes, viewOf } from '../base/bytes.ts';
 import type { HeartbeatDatagram, VersionRange } from '../protocol/heartbeat/heartbeat.ts';
 
 /** Own datagrams back that an echo counts as a proof: five seconds at the default interval. */
@@ -35,6 +35,8 @@ export interface OwnEcho {
 
 interface Track {
   readonly incarnation: string;
+  /** The same as on the wire. */
+  readonly octets: Uint8Array;
   readonly echo: number;
   versions: VersionRange;
   sequence: number;
@@ -66,7 +68,10 @@ export class HeartbeatPeer {
 
   /** Judges a datagram whose tag is right. `now` is a monotonic clock in ms. */
   take(beat: HeartbeatDatagram, family: Family, own: OwnEcho, now: number): Verdict {
-    const incarnation = incarnationText(beat.incarnation);
+    const proven = this.#proven;
+    // The text is not made where it is known: nearly always.
+    const isProven = proven !== undefined && isSameBytes(proven.octets, beat.incarnation);
+    const incarnation = isProven ? proven.incarnation : incarnationText(beat.incarnation);
     if (this.#isRetired(incarnation, own)) return 'replayed';
     const track = this.#trackOf(incarnation, beat, now);
     const mark = markSequence(track, beat.sequence, family);
@@ -93,6 +98,11 @@ export class HeartbeatPeer {
     this.#turn += 1;
     const track = tracks[this.#turn % Math.max(1, tracks.length)];
     return track === undefined ? undefined : echoOf(track);
+  }
+
+  /** Of the proven sender, as text; '' before there is one. */
+  get incarnation(): string {
+    return this.#proven?.incarnation ?? '';
   }
 
   /** What every incarnation reads that this may be; undefined before anything was heard. */
@@ -146,7 +156,8 @@ export function incarnationEcho(octets: Uint8Array): number {
 function startTrack(incarnation: string, beat: HeartbeatDatagram, now: number): Track {
   const seen = { ipv4: new Uint32Array(SEQUENCE_WINDOW), ipv6: new Uint32Array(SEQUENCE_WINDOW) };
   const echo = incarnationEcho(beat.incarnation);
-  return { incarnation, echo, versions: beat.versions, sequence: 0, heardAt: now, unprovenCount: 0, seen };
+  const octets = Uint8Array.from(beat.incarnation);
+  return { incarnation, octets, echo, versions: beat.versions, sequence: 0, heardAt: now, unprovenCount: 0, seen };
 }
 
 /** Numbers begin at 1: a datagram numbered 0 is nobody's. */

@@ -240,7 +240,7 @@ class RunningHeartbeats implements Heartbeats {
     switch (verdict) {
       case 'fresh':
         peer.keep(data, family);
-        return this.#options.onHeartbeat(heartbeatOf(beat));
+        return this.#options.onHeartbeat(heartbeatOf(beat, peer.incarnation));
       case 'duplicate':
         return;
       case 'replayed':
@@ -281,10 +281,9 @@ function addressesOf(voter: Voter, families: readonly Family[]): readonly Ip[] {
   return families.flatMap((family) => addresses.find((one) => one.family === family) ?? []);
 }
 
-function heartbeatOf(beat: HeartbeatDatagram): Heartbeat {
+function heartbeatOf(beat: HeartbeatDatagram, incarnation: string): Heartbeat {
   const { sender, sequence, epoch, hears, supports, term, priority } = beat;
   const { isApiWorking, isEligible, isDraining, isHolding, isLeading, isProvisional } = beat;
-  const incarnation = incarnationText(beat.incarnation);
   return {
     sender,
     incarnation,
