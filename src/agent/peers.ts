@@ -185,15 +185,22 @@ function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assess
   return {
     voterCount: voters.length,
     hearsMajority: hearsMajority(own, view, now),
-    majorityLostAt: majorityLostAt(own, view, now),
     isHeldElsewhere: isHeldElsewhere(own, view, now),
     isHolderMissed: isMissedByMajority(own, view, holder, now, isIdle),
     isHolderLost: missedSince !== undefined && now >= after(missedSince, LOST_AFTER_MS),
-    isNext: nextInLine(rules, state, now)[0] === rules.node,
-    hasSupport: hasSupport(own, view, now),
     isApiElsewhere: isApiWorkingElsewhere(own, view, now),
     replacedBy: state.election.phase === 'leading' ? replacedBy(own, view, term, now) : undefined,
     isWireSilent: isSilent,
+    // Only asked for where a holder is missed, or a majority: not in most turns.
+    get majorityLostAt() {
+      return majorityLostAt(own, view, now);
+    },
+    get isNext() {
+      return nextInLine(rules, state, now)[0] === rules.node;
+    },
+    get hasSupport() {
+      return hasSupport(own, view, now);
+    },
   };
 }
 
