@@ -53,6 +53,12 @@ export function openMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   const set = createAll(registry);
   setConstants(set, options);
+  const lateness = set.histogram('holdfast_loop_lateness_seconds');
+  /** Turns in time that the histogram doesn't know of yet: nearly all are. */
+  let punctual = 0;
+  const handOverPunctual = (): void => {
+    for (; punctual > 0; punctual -= 1) lateness.observe(0);
+  };
   const events = openTally(set.counter('holdfast_agent_events_total'));
   const effects = openTally(set.counter('holdfast_agent_effects_total'));
   return {
@@ -74,8 +80,13 @@ export function openMetrics(options: MetricsOptions): Metrics {
       set.counter('holdfast_kube_watch_restarts_total').inc({ resource, reason }),
     observeDrop: (protocol, reason, count = 1) =>
       set.counter('holdfast_vip_drops_total').inc({ protocol, reason }, count),
-    observeTurn: (lateMs) => set.histogram('holdfast_loop_lateness_seconds').observe(Math.max(0, lateMs) / 1000),
+    observeTurn: (lateMs) => {
+      if (lateMs > 0) lateness.observe(lateMs / 1000);
+      else punctual += 1;
+      if (punctual >= PUNCTUAL_MAX) handOverPunctual();
+    },
     scrape: async () => {
+      handOverPunctual();
       events.handOver();
       effects.handOver();
       setState(set, options, options.report());
@@ -112,6 +123,9 @@ interface MetricSet {
 type NamesOf<Type extends MetricEntry['type']> = {
   [Name in MetricName]: (typeof METRICS)[Name]['type'] extends Type ? Name : never;
 }[MetricName];
+
+/** Turns counted apart at most; a histogram takes them in one by one. */
+const PUNCTUAL_MAX = 1000;
 
 const ROLES: readonly Role[] = ['starting', 'follower', 'leader', 'stopping'];
 
