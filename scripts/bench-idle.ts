@@ -5,7 +5,7 @@
  *
  *     npm run bench:idle -- [--seconds 60] [--starts 5] [--api embedded|real] [--print]
  *
- * One node in network namespaces, IPv4 and IPv6 VIP, 5/3/1 s. Needs root (or user namespaces) and `npm run build`.
+ * One node in network namespaces, IPv4 and IPv6 VIP, 5/3/1 s; then three of them, which exchange heartbeats. Needs root (or user namespaces) and `npm run build`.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -27,8 +27,8 @@ const FOLDER = join(ROOT, 'docs', 'benchmarks');
 const SETTLE_MS = 15_000;
 const FIRST_VIP_MAX_MS = 30_000;
 
-/** The goals of the project's first issue. */
-const GOALS = { residentMiB: 60, privateMiB: 25, cpuMsPerSecond: 5, firstVipMs: 500 };
+/** The goals of the project's first issue; of its fourth, for each of three nodes with heartbeats. */
+const GOALS = { residentMiB: 60, privateMiB: 25, cpuMsPerSecond: 5, firstVipMs: 500, heartbeatsCpuMsPerSecond: 10 };
 
 interface Usage {
   /** MiB; resident = private + files. */
@@ -97,6 +97,8 @@ async function main(): Promise<number> {
     for (const contender of contenders.filter(({ isHolder }) => isHolder)) {
       starts.push({ name: contender.name, ms: await bench.starts(contender, Number(values.starts)) });
     }
+    const api = values.api === 'real' ? 'real' : 'embedded';
+    rows.push(...(await measureThree(api, holdfast, folder, Number(values.seconds) * 1000)));
     const loads = [loadAtStart, ...loadavg().slice(0, 1)].map((load) => load?.toFixed(1)).join(' → ');
     const result: Result = {
       versions: versions(holdfast),
@@ -112,6 +114,78 @@ async function main(): Promise<number> {
     await cluster.close();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Three nodes, one of which holds: what it costs, and what one of the others does. */
+async function measureThree(
+  api: 'embedded' | 'real',
+  executable: string,
+  folder: string,
+  windowMs: number,
+): Promise<readonly Row[]> {
+  const cluster = await Cluster.create({ nodes: 3, api, prefix: 'hf-idle3' });
+  try {
+    const fresh = await usageOfThree(cluster, copyOf(executable, folder), windowMs);
+    const copy = copyOf(executable, folder);
+    dropFromCache(copy);
+    const cold = await usageOfThree(cluster, copy, windowMs);
+    const rows = [
+      { name: '**holdfast, holding, of three**', ...fresh.holder, residentCold: cold.holder.resident },
+      { name: 'holdfast, following, of three', ...fresh.follower, residentCold: cold.follower.resident },
+    ];
+    rows.forEach(tell);
+    return rows;
+  } finally {
+    await cluster.close();
+  }
+}
+
+async function usageOfThree(
+  cluster: Cluster,
+  executable: string,
+  windowMs: number,
+): Promise<{ readonly holder: Usage; readonly follower: Usage }> {
+  const programs = new Map<string, LabProcess>();
+  for (const node of cluster.lab.nodes) {
+    const program = cluster.lab.spawn(node, [executable, 'manager'], { env: cluster.managerEnv(node) });
+    programs.set(node.name, program);
+    await program.waitForLine(/api credentials loaded/);
+  }
+  const { name } = await cluster.settled();
+  const holder = programs.get(name);
+  const follower = [...programs].find(([other]) => other !== name)?.[1];
+  if (holder === undefined || follower === undefined) throw new Error('a cluster of three has a holder and a follower');
+  await sleep(SETTLE_MS);
+  const [held, followed] = await Promise.all([usageOf(holder, windowMs), usageOf(follower, windowMs)]);
+  await Promise.all([...programs.values()].map((program) => program.stop()));
+  await cluster.holders.until((lists) => lists.every((list) => list.length === 0), FIRST_VIP_MAX_MS);
+  return { holder: held, follower: followed };
+}
+
+/** What the process costs for as long as the window is, and has at its end. */
+async function usageOf(program: LabProcess, windowMs: number): Promise<Usage> {
+  const [beforeMs, beforeCpu] = [nowMs(), cpuMs(program.pid)];
+  await sleep(windowMs);
+  const cpuMsPerSecond = (cpuMs(program.pid) - beforeCpu) / ((nowMs() - beforeMs) / 1000);
+  return {
+    resident: memoryMiB(program.pid, 'VmRSS'),
+    private: memoryMiB(program.pid, 'RssAnon'),
+    cpuMsPerSecond: Math.round(cpuMsPerSecond * 10) / 10,
+  };
+}
+
+function tell(row: Row): void {
+  console.error(
+    `${row.name}: ${row.resident} MiB, private ${row.private}, ${row.cpuMsPerSecond} ms/s; cold ${row.residentCold}`,
+  );
+}
+
+/** As a container runtime may leave it: written just now, and in the page cache in the largest pieces. */
+function copyOf(executable: string, folder: string): string {
+  const copy = join(folder, 'program');
+  rmSync(copy, { force: true });
+  writeFileSync(copy, readFileSync(executable), { mode: 0o755 });
+  return copy;
 }
 
 function listContenders(holdfast: string, folder: string, address: string): Contender[] {
@@ -173,9 +247,7 @@ class Bench {
     dropFromCache(copy);
     const cold = await this.#usage(contender, copy);
     const row = { name: contender.name, ...fresh, residentCold: cold.resident };
-    console.error(
-      `${row.name}: ${row.resident} MiB, private ${row.private}, ${row.cpuMsPerSecond} ms/s; cold ${row.residentCold}`,
-    );
+    tell(row);
     return row;
   }
 
@@ -198,15 +270,12 @@ class Bench {
     const program = this.#start(contender, executable);
     if (contender.isHolder) await this.#held();
     await sleep(SETTLE_MS);
-    const [beforeMs, beforeCpu] = [nowMs(), cpuMs(program.pid)];
-    await sleep(this.#windowMs);
-    const cpuMsPerSecond = (cpuMs(program.pid) - beforeCpu) / ((nowMs() - beforeMs) / 1000);
-    const memory = { resident: memoryMiB(program.pid, 'VmRSS'), private: memoryMiB(program.pid, 'RssAnon') };
+    const usage = await usageOf(program, this.#windowMs);
     await program.stop();
     if (contender.isHolder) {
       await this.#cluster.holders.until((lists) => lists.every((list) => list.length === 0), FIRST_VIP_MAX_MS);
     }
-    return { ...memory, cpuMsPerSecond: Math.round(cpuMsPerSecond * 10) / 10 };
+    return usage;
   }
 
   #start({ args, env }: Contender, executable: string): LabProcess {
@@ -219,12 +288,8 @@ class Bench {
     return this.#cluster.holders.until((lists) => lists.every((list) => list.length === 1), FIRST_VIP_MAX_MS);
   }
 
-  /** As a container runtime may leave it: written just now, and in the page cache in the largest pieces. */
   #copy(executable: string): string {
-    const copy = join(this.#folder, 'program');
-    rmSync(copy, { force: true });
-    writeFileSync(copy, readFileSync(executable), { mode: 0o755 });
-    return copy;
+    return copyOf(executable, this.#folder);
   }
 }
 
@@ -291,7 +356,8 @@ Made by \`npm run bench:idle -- --seconds ${seconds} --api ${api}\`. ${Object.va
 One node that holds an IPv4 and an IPv6 address, election 5/3/1 s (so the Lease and the kernel's lifetimes are renewed
 every second), after ${SETTLE_MS / 1000} s, for ${seconds} s. MiB; *private* is anonymous memory, which only the process
 has; *files* are pages of the executable and its libraries, which are in the page cache anyway and go when memory is
-short. Goal: ${GOALS.residentMiB} resident, ${GOALS.privateMiB} private, ${GOALS.cpuMsPerSecond} ms of processor time a second, first VIP within ${GOALS.firstVipMs} ms.
+short. Goal: ${GOALS.residentMiB} resident, ${GOALS.privateMiB} private, ${GOALS.cpuMsPerSecond} ms of processor time a second, first VIP within ${GOALS.firstVipMs} ms; ${GOALS.heartbeatsCpuMsPerSecond} ms of processor time for each
+*of three* nodes, which send each other a heartbeat over both families every 100 ms.
 
 | | resident | private | files | resident, cold | CPU ms/s |
 |---|---|---|---|---|---|
