@@ -10,7 +10,7 @@ import type { Mac } from '../base/mac.ts';
 import { after, type MonotonicMs } from '../base/time.ts';
 import { tenureBasis, type Assessment } from '../leader/tenure.ts';
 import { idleSince, silentAfterMs } from '../leader/view.ts';
-import type { Link } from '../protocol/netlink/records.ts';
+import type { KernelChange, Link } from '../protocol/netlink/records.ts';
 import { startVip, stepVip, type VipEvent, type VipOutput, type VipState, type VipWish } from '../vip/vip.ts';
 import { announcementFrames, interpretFrame, probeFrame } from '../vip/wire.ts';
 import type { Effect } from './effect.ts';
@@ -66,7 +66,8 @@ export function stepAddresses(
     const isOver = stepped.state.phase === 'idle' && !stepped.state.isPresent && !wanted.has(key);
     if (isOver || stepped.state !== vip) vips = withVip(vips, key, isOver ? undefined : stepped.state);
   });
-  const isKernelNews = event.kind === 'kernel.dumped' || event.kind === 'kernel.changed';
+  const isKernelNews =
+    event.kind === 'kernel.dumped' || event.kind === 'kernel.changed' || event.kind === 'kernel.changes';
   const isRefused = event.kind === 'effect.failed' && event.effect === 'address.delete';
   const isAgain = before.leftoversAt !== undefined && now >= before.leftoversAt;
   const isDue = isKernelNews || isAgain || hasDecided !== before.hasDecided || state !== before;
@@ -238,17 +239,18 @@ function vipEvents(state: AgentState, vip: VipState, event: AgentEvent, use: Use
     case 'clock.jumped':
       return [{ kind: 'clock-jumped' }];
     case 'kernel.changed':
-      return event.change.kind === 'link' && isNewPath(event.change.link, state.ifindex)
-        ? [{ kind: 'reannounce' }]
-        : [];
+      return isNewPath(event.change, state.ifindex) ? [{ kind: 'reannounce' }] : [];
+    case 'kernel.changes':
+      return event.changes.some((change) => isNewPath(change, state.ifindex)) ? [{ kind: 'reannounce' }] : [];
     default:
       return NONE;
   }
 }
 
 /** A change of a bond, or of a port of our bond or bridge: frames may leave by another port now. */
-function isNewPath(link: Link, ifindex: number | undefined): boolean {
-  if (ifindex === undefined) return false;
+export function isNewPath(change: KernelChange, ifindex: number | undefined): boolean {
+  if (change.kind !== 'link' || ifindex === undefined) return false;
+  const { link } = change;
   return link.master === ifindex || (link.index === ifindex && (link.linkKind === 'bond' || link.linkKind === 'team'));
 }
 

@@ -9,6 +9,7 @@ import type { ApiFailureKind, LeaseRecord } from '../leader/lease-record.ts';
 import type { Member } from '../leader/voters.ts';
 import type { Heartbeat } from '../leader/view.ts';
 import type { KernelChange, KernelSnapshot } from '../protocol/netlink/records.ts';
+import type { ServiceDuty } from '../services/duty.ts';
 
 export type { ApiFailureKind, Heartbeat, LeaseRecord, Member };
 
@@ -45,8 +46,12 @@ export type AgentEvent =
   /** The whole kernel state: at start, and again after lost notifications. */
   | { readonly kind: 'kernel.dumped'; readonly snapshot: KernelSnapshot }
   | { readonly kind: 'kernel.changed'; readonly change: KernelChange }
+  /** Several changes that were read together, in their order: what a thousand addresses cost one turn. */
+  | { readonly kind: 'kernel.changes'; readonly changes: readonly KernelChange[] }
   /** A frame that passed the capture filter: ARP or ICMPv6 about one of our addresses, sent by somebody else. */
   | { readonly kind: 'frame.received'; readonly ifindex: number; readonly frame: Uint8Array }
+  /** All that this node has to know of the addresses of Services, as it is now; the agent finds what changed. */
+  | { readonly kind: 'services.duty'; readonly duty: ServiceDuty }
   | { readonly kind: 'name.resolved'; readonly name: string; readonly addresses: readonly Ip[] }
   | { readonly kind: 'name.failed'; readonly name: string; readonly message: string }
   /** The kernel refused an address or frame effect. */

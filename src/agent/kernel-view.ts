@@ -60,6 +60,23 @@ export function applyChange(view: KernelView, change: KernelChange): KernelView 
   }
 }
 
+/** The view after several notifications: its addresses are copied once, however many of them change. */
+export function applyChanges(view: KernelView, changes: readonly KernelChange[]): KernelView {
+  let current = view;
+  let addresses: Map<string, InterfaceAddress> | undefined;
+  for (const change of changes) {
+    if (change.kind === 'address' || change.kind === 'address-gone') {
+      addresses ??= new Map(current.addresses);
+      if (change.kind === 'address') addresses.set(keyOf(change.address), change.address);
+      else addresses.delete(keyOf(change.address));
+      continue;
+    }
+    current = applyChange(addresses === undefined ? current : { ...current, addresses }, change);
+    addresses = undefined;
+  }
+  return addresses === undefined ? current : { ...current, addresses };
+}
+
 function isSameRoute(a: Route, b: Route): boolean {
   return a.family === b.family && a.ifindex === b.ifindex && a.metric === b.metric && a.table === b.table;
 }

@@ -12,6 +12,7 @@ import type { Member } from '../leader/voters.ts';
 import { startView, type ViewState } from '../leader/view.ts';
 import type { InterfaceAddress, Link, Route } from '../protocol/netlink/records.ts';
 import type { Effect } from './effect.ts';
+import { startServices, type ServicesRules, type ServicesState } from './services/state.ts';
 import type { VipRules, VipState } from '../vip/vip.ts';
 
 /** One entry of `address`: a literal, or a name that is resolved again and again. */
@@ -41,6 +42,8 @@ export interface AgentRules {
   readonly apiHealth: { readonly rise: number; readonly fall: number };
   /** rtnetlink address protocol (IFA_PROTO) that marks an address as ours. */
   readonly addressProtocol: number;
+  /** undefined: this process has nothing to do with Services. */
+  readonly services?: ServicesRules | undefined;
 }
 
 export interface HeartbeatRules {
@@ -166,6 +169,7 @@ export interface AgentState {
   /** Index of the interface the addresses belong on, once it exists. */
   readonly ifindex: number | undefined;
   readonly vips: ReadonlyMap<string, VipState>;
+  readonly services: ServicesState;
   readonly names: ReadonlyMap<string, ResolvedName>;
   readonly peers: PeersState;
   readonly apiHealth: {
@@ -214,6 +218,7 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
     kernel: undefined,
     ifindex: undefined,
     vips: new Map(),
+    services: startServices(),
     names: new Map(),
     peers: {
       view: startView(),

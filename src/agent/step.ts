@@ -10,7 +10,6 @@
  * machine must answer ever precedes a withdrawal.
  */
 
-import { assert } from '../base/assert.ts';
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import type { ElectionEvent, ElectionOutput } from '../leader/election-state.ts';
 import { electionDeadline, stepElection } from '../leader/election.ts';
@@ -28,7 +27,7 @@ import {
 import type { Effect } from './effect.ts';
 import { isEligible, obstacle } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
-import { applyChange, findVipLink, viewOfSnapshot } from './kernel-view.ts';
+import { applyChange, applyChanges, findVipLink, viewOfSnapshot } from './kernel-view.ts';
 import { nameDeadline, stepNames } from './names.ts';
 import {
   assess,
@@ -42,7 +41,7 @@ import {
 } from './peers.ts';
 import { reportProblems } from './problems.ts';
 import { reportTurn } from './report.ts';
-import type { AgentRules, AgentState } from './state.ts';
+import type { AgentRules, AgentState, KernelView } from './state.ts';
 import { noteSuspicion } from './suspicion.ts';
 
 export interface AgentStep {
@@ -131,19 +130,24 @@ function beginStop(state: AgentState, now: MonotonicMs): AgentState {
 }
 
 function seeKernel(rules: AgentRules, state: AgentState, event: AgentEvent): AgentState {
-  if (event.kind !== 'kernel.dumped' && event.kind !== 'kernel.changed') return state;
-  if (event.kind === 'kernel.changed' && state.kernel === undefined) return state;
-  const kernel =
-    event.kind === 'kernel.dumped'
-      ? viewOfSnapshot(event.snapshot)
-      : applyChange(state.kernel ?? assertView(), event.change);
+  const kernel = kernelAfter(state.kernel, event);
+  if (kernel === undefined || kernel === state.kernel) return state;
   // The default route may move while we hold: the interface stays the one we hold on for as long as it exists.
   const isPinned = rules.interfaceName === undefined && state.ifindex !== undefined && kernel.links.has(state.ifindex);
   return { ...state, kernel, ifindex: isPinned ? state.ifindex : findVipLink(rules, kernel)?.index };
 }
 
-function assertView(): never {
-  assert(false, 'a kernel view exists');
+function kernelAfter(kernel: KernelView | undefined, event: AgentEvent): KernelView | undefined {
+  switch (event.kind) {
+    case 'kernel.dumped':
+      return viewOfSnapshot(event.snapshot);
+    case 'kernel.changed':
+      return kernel === undefined ? undefined : applyChange(kernel, event.change);
+    case 'kernel.changes':
+      return kernel === undefined ? undefined : applyChanges(kernel, event.changes);
+    default:
+      return kernel;
+  }
 }
 
 interface Elected {

@@ -1,0 +1,55 @@
+/** What the runtime, status and metrics read of the agent's share of Services. Nothing here changes anything. */
+
+import type { MonotonicMs } from '../../base/time.ts';
+import type { VipPhase } from '../../vip/vip.ts';
+import type { AgentState } from '../state.ts';
+import { ownerAmong } from './liveness.ts';
+import { eachOfShards, inShards } from './shards.ts';
+import type { ServiceEntry } from './state.ts';
+
+/** An address this node has to do with: it holds it, claims it, or is about to be rid of it. */
+export interface ServiceHolding {
+  readonly address: string;
+  readonly phase: VipPhase;
+  /** Since when it has been in that phase. */
+  readonly since: MonotonicMs;
+  readonly interfaceName: string | undefined;
+  /** Another machine that answers for it, by MAC. */
+  readonly rival: string | undefined;
+  readonly announcements: number;
+  readonly lastAnnouncedAt: MonotonicMs | undefined;
+}
+
+/** Whom this node takes for the owner of the address; undefined: nobody, or the address isn't in the duty. */
+export function ownerOfAddress(state: AgentState, address: string): string | undefined {
+  const entry = inShards(state.services.entries, address);
+  return entry === undefined ? undefined : ownerAmong(entry.duty, state.services);
+}
+
+/** All addresses that this node has to do with. Walks the whole table: only when `services.version` has changed. */
+export function serviceHoldings(state: AgentState): readonly ServiceHolding[] {
+  const holdings: ServiceHolding[] = [];
+  for (const [address, entry] of eachOfShards(state.services.entries)) {
+    const holding = holdingOf(state, address, entry);
+    if (holding !== undefined) holdings.push(holding);
+  }
+  return holdings;
+}
+
+export function serviceHolding(state: AgentState, address: string): ServiceHolding | undefined {
+  const entry = inShards(state.services.entries, address);
+  return entry === undefined ? undefined : holdingOf(state, address, entry);
+}
+
+function holdingOf(state: AgentState, address: string, { vip, ifindex }: ServiceEntry): ServiceHolding | undefined {
+  if (vip === undefined) return undefined;
+  return {
+    address,
+    phase: vip.phase,
+    since: vip.since,
+    interfaceName: ifindex === undefined ? undefined : state.kernel?.links.get(ifindex)?.name,
+    rival: vip.rival?.mac.text,
+    announcements: vip.announcements,
+    lastAnnouncedAt: vip.lastAnnouncedAt,
+  };
+}

@@ -1,0 +1,154 @@
+/**
+ * This node's share of Service addresses as a value: the addresses there are and whom this node takes for the owner of
+ * each, its own ones with their vip machines, who of the nodes counts as lost or draining, what the wire answered about
+ * addresses not given yet, and the latest moves. Read by the runtime after each turn, through read.ts.
+ */
+
+import type { MonotonicMs } from '../../base/time.ts';
+import type { InterfaceAddress } from '../../protocol/netlink/records.ts';
+import type { AddressDuty } from '../../services/duty.ts';
+import type { VipState } from '../../vip/vip.ts';
+import type { Departed } from './liveness.ts';
+import { emptyShards, type Shards } from './shards.ts';
+
+/** In AgentRules; undefined there: no Services. */
+export interface ServicesRules {
+  readonly isEnabled: boolean;
+}
+
+/** Who of the nodes may answer, as this node sees it now. The same object for as long as nothing of it changes. */
+export interface Liveness {
+  /** Missed by a majority, or, with fewer than three voters, by the leader that we are. Sorted. */
+  readonly lost: readonly string[];
+  /** Draining or stopping by their own last word, this node included. Sorted. */
+  readonly draining: readonly string[];
+  /** Who leads: this node by its tenure, another by the Lease or, the API being away, by what it is heard to say. */
+  readonly leader: string | undefined;
+  /** Whether this node may answer for what it owns. */
+  readonly hasStanding: boolean;
+}
+
+export interface ServiceEntry {
+  readonly duty: AddressDuty;
+  /** False: no longer in the duty, and on its way off this node. */
+  readonly isWanted: boolean;
+  /** Whom this node took for the owner when it last looked; undefined: nobody. */
+  readonly owner: string | undefined;
+  /** While this node has to do with the address: it holds or claims it, or its kernel still has it. */
+  readonly vip: VipState | undefined;
+  /** Where it does. */
+  readonly ifindex: number | undefined;
+  /** The former owner said that it goes: until then we needn't ask the wire, and bear with its answers. */
+  readonly consentUntil: MonotonicMs | undefined;
+  /** We go, and answer on until then unless the next owner is heard. */
+  readonly yieldUntil: MonotonicMs | undefined;
+  /** What the wire is being asked about a tentative address. */
+  readonly inquiry: Inquiring | undefined;
+  /** Number of the move it is part of; 0: none. */
+  readonly move: number;
+}
+
+/** Questions about an address that isn't anybody's yet. */
+export interface Inquiring {
+  readonly ifindex: number;
+  readonly sent: number;
+  readonly nextAt: MonotonicMs;
+}
+
+/** What the wire answered. 'unaskable': this node has no usable interface for the address. */
+export type InquiryAnswer =
+  | { readonly kind: 'silent'; readonly at: MonotonicMs }
+  | { readonly kind: 'used'; readonly at: MonotonicMs; readonly mac: string }
+  | { readonly kind: 'unaskable'; readonly at: MonotonicMs };
+
+export type ServiceMoveCause =
+  /** New here, or nobody had it. */
+  | 'assigned'
+  /** Found on this node at start. */
+  | 'adopted'
+  | 'node-lost'
+  | 'node-draining'
+  /** The order of its candidates changed: endpoints, labels, rebalancing, a former owner that can't any more. */
+  | 'reordered'
+  | 'leading'
+  | 'not-leading'
+  | 'removed'
+  | 'standing-lost'
+  | 'interface-lost'
+  | 'conflict';
+
+export type ServiceMovePhase = 'wire' | 'kernel' | 'announced' | 'total';
+
+/** One decision about any number of addresses. */
+export interface ServiceMove {
+  readonly number: number;
+  readonly kind: 'gained' | 'lost';
+  readonly cause: ServiceMoveCause;
+  /** The other node: former owner of what was gained, next of what was lost. undefined: nobody, or not known. */
+  readonly other: string | undefined;
+  readonly at: MonotonicMs;
+  readonly count: number;
+  /** Not yet announced, or not yet gone from the kernel. */
+  readonly pending: number;
+  /** ms after `at` at which the last address so far got there. */
+  readonly timings: Readonly<Partial<Record<ServiceMovePhase, number>>>;
+  readonly isComplete: boolean;
+}
+
+export const SERVICE_MOVES_MAX = 64;
+
+/** Another machine that answers for addresses of ours. */
+export interface ServiceRival {
+  readonly mac: string;
+  readonly firstHeardAt: MonotonicMs;
+  readonly lastHeardAt: MonotonicMs;
+  /** One of the addresses it was heard to use. */
+  readonly address: string;
+}
+
+export const SERVICE_RIVALS_MAX = 64;
+
+export interface ServicesState {
+  /** Grows whenever something below that others react to does: what is held, liveness, inquiries. */
+  readonly version: number;
+  /** The first duty has come: what of ours isn't in it goes. */
+  readonly isDutyKnown: boolean;
+  readonly isSpread: boolean;
+  /** By IP text. */
+  readonly entries: Shards<ServiceEntry>;
+  /** What the kernel has at places of Service addresses, by IP text. */
+  readonly found: Shards<readonly InterfaceAddress[]>;
+  readonly liveness: Liveness;
+  /** Who left the voter set lost or draining, and the names in the set as last seen. */
+  readonly departed: ReadonlyMap<string, Departed>;
+  readonly voterNames: readonly string[];
+  /** Answers about tentative addresses, by IP text, while these are in the duty. */
+  readonly inquiries: ReadonlyMap<string, InquiryAnswer>;
+  /** How many addresses this node is the owner of, and how many of these it answers for. */
+  readonly ownCount: number;
+  readonly heldCount: number;
+  /** The last ones, oldest first. */
+  readonly moves: readonly ServiceMove[];
+  /** By MAC. */
+  readonly rivals: ReadonlyMap<string, ServiceRival>;
+}
+
+export const NO_LIVENESS: Liveness = { lost: [], draining: [], leader: undefined, hasStanding: false };
+
+export function startServices(): ServicesState {
+  return {
+    version: 0,
+    isDutyKnown: false,
+    isSpread: true,
+    entries: emptyShards(),
+    found: emptyShards(),
+    liveness: NO_LIVENESS,
+    departed: new Map(),
+    voterNames: [],
+    inquiries: new Map(),
+    ownCount: 0,
+    heldCount: 0,
+    moves: [],
+    rivals: new Map(),
+  };
+}
