@@ -42,8 +42,10 @@ const rooms: Readonly<Record<string, Room>> = {
   kube: { uses: ['base', 'protocol', 'config'], types: ['agent', 'leader', 'system'], isPure: false },
   system: { uses: ['base', 'protocol', 'config'], types: ['agent'], isPure: false },
   observe: { uses: ['base', 'protocol', 'config'], types: ['agent'], isPure: false },
+  doctor: { uses: ['base', 'protocol', 'services', 'config'], types: ['observe'], isPure: true },
+  survey: { uses: [...beneathRuntime, 'doctor'], isPure: false },
   runtime: { uses: beneathRuntime, isPure: false },
-  cli: { uses: [...beneathRuntime, 'runtime'], isPure: false },
+  cli: { uses: [...beneathRuntime, 'doctor', 'survey', 'runtime'], isPure: false },
   'main.ts': { uses: ['cli', 'base'], isPure: false },
 };
 
