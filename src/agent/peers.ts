@@ -186,6 +186,7 @@ function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assess
     voterCount: voters.length,
     hearsMajority: hearsMajority(own, view, now),
     isHeldElsewhere: isHeldElsewhere(own, view, now),
+    holder,
     isHolderMissed: isMissedByMajority(own, view, holder, now, isIdle),
     isHolderLost: missedSince !== undefined && now >= after(missedSince, LOST_AFTER_MS),
     isApiElsewhere: isApiWorkingElsewhere(own, view, now),

@@ -53,7 +53,8 @@ export function claimProvisionally(
 /** When a claim under way, or one the API just refused to hear, may be made without it; NEVER while it may not. */
 export function provisionalAt(rules: ElectionRules, state: ElectionState, assessment: Assessment): MonotonicMs {
   if (state.phase !== 'following' || !state.isEligible || state.observed?.lease === undefined) return NEVER;
-  if (!isDeposable(assessment) || !assessment.isWireSilent || !assessment.hasSupport) return NEVER;
+  if (!isDeposable(state.observed.lease, assessment) || !assessment.isWireSilent || !assessment.hasSupport)
+    return NEVER;
   if (state.pending === undefined) return isApiAway(state) ? (state.claimFailedAt ?? NEVER) : NEVER;
   return state.pending.purpose === 'acquire' ? after(state.pending.sentAt, rules.claimPatienceMs) : NEVER;
 }
@@ -63,8 +64,9 @@ export function provisionalAt(rules: ElectionRules, state: ElectionState, assess
  * (or the majority has missed it for so long that what answers is a kernel whose process is gone: then the Lease comes
  * first, and the addresses when the wire falls silent).
  */
-function isDeposable(assessment: Assessment): boolean {
+function isDeposable(lease: LeaseRecord | undefined, assessment: Assessment): boolean {
   const { isHolderMissed, isNext, hearsMajority, isHeldElsewhere, isWireSilent, isHolderLost } = assessment;
+  if (lease?.holder !== assessment.holder) return false;
   return isHolderMissed && isNext && hearsMajority && !isHeldElsewhere && (isWireSilent || isHolderLost);
 }
 
@@ -123,7 +125,7 @@ function acquirableAt(
   observed: Observation,
 ): MonotonicMs {
   const lease = observed.lease;
-  if (isDeposable(assessment)) return observed.at;
+  if (isDeposable(lease, assessment)) return observed.at;
   if (hasConsent(lease, rules.identity)) {
     return after(observed.at, lease?.holder === rules.identity ? 0 : observed.jitter * FREE_JITTER_MS);
   }
@@ -138,7 +140,7 @@ function acquireCause(rules: ElectionRules, known: LeaseRecord | undefined, asse
   if (known === undefined) return 'created';
   if (known.holder === '') return 'free';
   if (known.holder === rules.identity) return isHandedOver(known) ? 'handed-over' : 'own';
-  return isDeposable(assessment) ? 'silent' : 'expired';
+  return isDeposable(known, assessment) ? 'silent' : 'expired';
 }
 
 function send(

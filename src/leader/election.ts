@@ -201,6 +201,11 @@ function learn(
   if (state.phase === 'releasing' && lease?.holder !== rules.identity && state.pending === undefined) {
     return join(outputs, finishRelease(state, true));
   }
+  // A write that was given up came through after all: nobody else can have a Lease that we don't want.
+  const isUnwanted = state.phase === 'following' && !state.isEligible && state.pending === undefined;
+  if (isUnwanted && lease?.holder === rules.identity && !isOfAnother(rules, lease)) {
+    return { state: { ...state, phase: 'releasing', isWithdrawn: false, nextAttemptAt: now }, outputs };
+  }
   return { state, outputs };
 }
 

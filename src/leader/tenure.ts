@@ -20,6 +20,8 @@ export interface Assessment {
   readonly majorityLostAt?: MonotonicMs | undefined;
   /** Another voter is heard that says it answers for the addresses, whatever the Lease says. */
   readonly isHeldElsewhere: boolean;
+  /** Whom the next two are about: the Lease's holder when this was worked out. A Lease taken in since may name another. */
+  readonly holder: string;
   /** A majority of the voters misses the Lease's holder. */
   readonly isHolderMissed: boolean;
   /** It has for so long that its process is gone, whatever its kernel still answers. */
@@ -41,6 +43,7 @@ export const ALONE: Assessment = {
   voterCount: 0,
   hearsMajority: false,
   isHeldElsewhere: false,
+  holder: '',
   isHolderMissed: false,
   isHolderLost: false,
   isNext: false,

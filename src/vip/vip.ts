@@ -32,6 +32,10 @@ export interface VipRules {
   readonly refreshIntervalMs: number;
   readonly conflictTimeoutMs: number;
   readonly conflictPolicy: 'defend' | 'yield';
+  /** A lifetime is renewed after a third of it, and after this at most; undefined: one second. */
+  readonly renewalMaxMs?: number;
+  /** How often who goes on answering is asked; undefined: as often as nobody known, and each second when that lasts. */
+  readonly rivalProbeMs?: number;
 }
 
 export type VipPhase = 'idle' | 'probing' | 'conflict' | 'claiming' | 'holding' | 'withdrawing';
@@ -137,6 +141,7 @@ const RIVAL_PROBE_SLOW_MS = 1000;
 /** Announcements against a former holder that still answers come no closer together than this. */
 const REPEAT_SPACING_MS = 10;
 const RETRY_MS = 1000;
+const RENEWAL_MAX_MS = 1000;
 /** No whole second of lifetime is left until the Lease is renewed, which is soon; not in step with it. */
 const LIFETIME_WAIT_MS = 50;
 
@@ -258,7 +263,9 @@ function hearKernel(before: VipState, wish: VipWish, isPresent: boolean, now: Mo
  */
 function lapse(state: VipState, now: MonotonicMs): VipStep {
   const asking = { inquiry: UNASKED, rival: undefined, isSuspected: true, lapsedAt: now };
-  return { state: enter(state, 'probing', now, asking), outputs: [{ kind: 'lapsed' }] };
+  // The kernel is late to take it: then it goes by our hand.
+  const removal: readonly VipOutput[] = state.isPresent ? [{ kind: 'delete' }] : [];
+  return { state: enter(state, 'probing', now, asking), outputs: [...removal, { kind: 'lapsed' }] };
 }
 
 function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, now: MonotonicMs): VipStep {
@@ -274,8 +281,10 @@ function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, n
   }
   if (state.phase === 'conflict') {
     // Who has been answered for long is asked slowly, but a question that stays open is repeated soon.
-    const isOld = now > after(firstHeardAt, RIVAL_PATIENCE_MS) && before.inquiry.probesSent > 0;
-    return { state: isOld ? { ...state, nextAt: after(now, RIVAL_PROBE_SLOW_MS) } : state, outputs: [] };
+    const { rivalProbeMs = RIVAL_PROBE_SLOW_MS } = rules;
+    const isOld = rules.rivalProbeMs !== undefined || now > after(firstHeardAt, RIVAL_PATIENCE_MS);
+    const isSlow = isOld && before.inquiry.probesSent > 0;
+    return { state: isSlow ? { ...state, nextAt: after(now, rivalProbeMs) } : state, outputs: [] };
   }
   if (state.phase !== 'holding') return { state, outputs: [] };
   return wish.isSucceeding ? repeat({ ...state, rival: before.rival }, now) : defend(rules, state, rival, now);
@@ -326,7 +335,7 @@ function hurry(state: VipState, wish: VipWish): VipState {
 const UNKNOWN = { inquiry: UNASKED, rival: undefined, isHurried: false } as const;
 
 function suspect(state: VipState, now: MonotonicMs): VipStep {
-  if (state.phase === 'probing') return { state, outputs: [] };
+  if (state.phase === 'probing' && !state.isPresent) return { state, outputs: [] };
   if (!isIdle(state)) return withdraw(state, now);
   return { state: enter(state, 'probing', now, { ...UNKNOWN, isSuspected: true }), outputs: [] };
 }
@@ -419,7 +428,7 @@ function claim(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
   const added: VipState = {
     ...state,
     nextAt: after(now, RETRY_MS),
-    lifetimeAt: after(now, renewalMs(validSeconds)),
+    lifetimeAt: after(now, renewalMs(rules, validSeconds)),
     validUntil: after(now, validSeconds * 1000),
   };
   const add: VipOutput = { kind: 'add', validSeconds };
@@ -441,7 +450,7 @@ function hold(rules: VipRules, before: VipState, wish: VipWish, now: MonotonicMs
     const validSeconds = lifetimeSeconds(rules, wish, now);
     if (validSeconds > 0) outputs.push({ kind: 'add', validSeconds });
     const validUntil = validSeconds > 0 ? after(now, validSeconds * 1000) : state.validUntil;
-    state = { ...state, lifetimeAt: after(now, renewalMs(validSeconds)), validUntil };
+    state = { ...state, lifetimeAt: after(now, renewalMs(rules, validSeconds)), validUntil };
   }
   if (now < state.nextAt) return { state, outputs };
   if (wish.isYielding) return { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs };
@@ -458,7 +467,7 @@ function hold(rules: VipRules, before: VipState, wish: VipWish, now: MonotonicMs
   };
 }
 
-/** Three renewals fit into the lifetime that was put on, and never fewer than one a second: a stalled loop has two more. */
-function renewalMs(validSeconds: number): number {
-  return Math.min(1000, (Math.max(1, validSeconds) * 1000) / 3);
+/** Three renewals fit into the lifetime that was put on: a stalled loop has two more. */
+function renewalMs({ renewalMaxMs = RENEWAL_MAX_MS }: VipRules, validSeconds: number): number {
+  return Math.min(renewalMaxMs, (Math.max(1, validSeconds) * 1000) / 3);
 }

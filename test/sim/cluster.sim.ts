@@ -5,7 +5,7 @@ import { runSeed } from './world.ts';
 
 /** Seeds of the ordinary run, on every core; `npm run sim -- --seeds N --from N` plays more. */
 const SEEDS_PER_TEST = 100;
-const TESTS = 14;
+const TESTS = 20;
 
 describe('a simulated cluster', () => {
   const seen = new Set<string>();

@@ -9,6 +9,7 @@ const WELL: Assessment = { ...ALONE, voterCount: 3, hearsMajority: true, isHeldE
 const GONE: Assessment = {
   ...WELL,
   isHeldElsewhere: false,
+  holder: 'c',
   isHolderMissed: true,
   isNext: true,
   hasSupport: true,
@@ -39,6 +40,24 @@ describe('deposing a silent holder', () => {
     expect(script.assess(300, lost)).toMatchObject([{ kind: 'lease.update', lease: { holder: 'a' } }]);
     expect(script.until(700), 'nothing is claimed provisionally while a kernel answers').toEqual([]);
     expect(script.accept(800)).toMatchObject([{ kind: 'gained', cause: 'silent', isProvisional: false }]);
+  });
+
+  it('is about the holder that was missed, not about one that has taken the Lease in the same moment', () => {
+    const script = follower();
+    script.assess(300, GONE);
+    expect(script.fail(305, 'conflict')).toMatchObject([{ kind: 'lease.read' }]);
+    expect(script.observe(310, record('b', '51'), 'read')).toEqual([]);
+    expect(script.until(311)).toEqual([]);
+  });
+
+  it('is given back when its write comes through after this node was told to go', () => {
+    const script = follower();
+    script.assess(300, GONE);
+    script.assessment = OUTAGE;
+    script.at(310, { kind: 'eligible', isEligible: false });
+    script.fail(2300, 'timeout');
+    const late = script.observe(2400, record('a', '60', { transitions: 4 }));
+    expect(late).toMatchObject([{ kind: 'lease.update', lease: { holder: '' } }]);
   });
 
   it.each([
