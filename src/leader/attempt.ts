@@ -53,8 +53,8 @@ export function claimProvisionally(
 /** When a claim under way, or one the API just refused to hear, may be made without it; NEVER while it may not. */
 export function provisionalAt(rules: ElectionRules, state: ElectionState, assessment: Assessment): MonotonicMs {
   if (state.phase !== 'following' || !state.isEligible || state.observed?.lease === undefined) return NEVER;
-  if (!isDeposable(state.observed.lease, assessment) || !assessment.isWireSilent || !assessment.hasSupport)
-    return NEVER;
+  const isOpen = assessment.isWireSilent && assessment.hasSupport;
+  if (!isOpen || !isDeposable(state.observed.lease, assessment)) return NEVER;
   if (state.pending === undefined) return isApiAway(state) ? (state.claimFailedAt ?? NEVER) : NEVER;
   return state.pending.purpose === 'acquire' ? after(state.pending.sentAt, rules.claimPatienceMs) : NEVER;
 }
