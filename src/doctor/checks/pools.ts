@@ -142,7 +142,14 @@ function objectText({ object = SVC_POOLS_REF }: Pool): string {
 }
 
 /** What answered the probes: none of these addresses is in use by the cluster. */
-export function checkForeignAnswers({ facts, vips, isServing, isControlPlane, pools }: Subject): readonly Finding[] {
+export function checkForeignAnswers({
+  facts,
+  vips,
+  isServing,
+  isControlPlane,
+  pools,
+  services,
+}: Subject): readonly Finding[] {
   const code = 'ADDRESS_QUARANTINED';
   const { probe } = facts;
   if (!isServing && !isControlPlane) return [fine(code, OFF)];
@@ -169,7 +176,12 @@ export function checkForeignAnswers({ facts, vips, isServing, isControlPlane, po
       : [];
   return conclude(code, {
     wrong,
-    unknown: [...unclear, ...failures.map((why) => unknown(why)), ...none],
+    unknown: [
+      ...unclear,
+      ...(isServing ? [...unknownOf(services), ...pools.unread] : []),
+      ...failures.map((why) => unknown(why)),
+      ...none,
+    ],
     fine: `nobody answers for ${asked.length} addresses that were asked for (what is switched off now, or leased by DHCP later, is not seen)`,
   });
 }
