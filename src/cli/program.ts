@@ -10,6 +10,15 @@ import { addSettingFlags, writeOutBooleans } from './flags.ts';
 import { crashText, errorText } from './operator-error.ts';
 import { versionText } from './version.ts';
 
+interface DoctorOptions {
+  readonly json: boolean;
+  readonly all: boolean;
+  readonly only: readonly string[];
+  readonly probe: boolean;
+  readonly manifests: string;
+  readonly kubernetes: string;
+}
+
 export const EXIT_ERROR = 1;
 export const EXIT_USAGE = 2;
 /** EX_SOFTWARE of sysexits.h. */
@@ -88,6 +97,7 @@ function buildProgram(terminal: Terminal, exit: (code: number) => void): Command
   addStatus(program, terminal, exit);
   addDrain(program, terminal, exit);
   addPlan(program, terminal, exit);
+  addDoctor(program, terminal, exit);
   addVersion(program, terminal);
   return program;
 }
@@ -207,6 +217,29 @@ function addPlan(program: Command, terminal: Terminal, exit: (code: number) => v
       const { isColored } = terminal;
       finish(runPlan({ paths, drain, isJson, isColored, input: readConfigInput({}) }), terminal, exit);
     });
+}
+
+function addDoctor(program: Command, terminal: Terminal, exit: (code: number) => void): void {
+  const command = program
+    .command('doctor')
+    .description(
+      'look for what is wrong with this node and its cluster, changing nothing (exit code 0 nothing wrong, 1 something is)',
+    )
+    .option('--json', 'print every finding as JSON', false)
+    .option('--all', 'what was found in order as well', false)
+    .option('--only <code...>', 'only checks and findings of these codes', [])
+    .option('--no-probe', 'do not ask on the wire whether somebody has an address of the pools')
+    .option('--manifests <folder>', "the kubelet's folder of static pods", '/etc/kubernetes/manifests')
+    .option('--kubernetes <folder>', "kubeadm's folder of kubeconfigs", '/etc/kubernetes');
+  const flags = addSettingFlags(command);
+  command.action(async (options: DoctorOptions) => {
+    const { runDoctor } = await import('./doctor.ts');
+    const { readConfigInput } = await import('./config-input.ts');
+    const { json: isJson, all: isAll, only, probe: isProbing } = options;
+    const { manifests: manifestsFolder, kubernetes: kubernetesFolder } = options;
+    const survey = { input: readConfigInput(flags), isProbing, manifestsFolder, kubernetesFolder };
+    finish(await runDoctor({ ...survey, isJson, isAll, only, isColored: terminal.isColored }), terminal, exit);
+  });
 }
 
 function addVersion(program: Command, terminal: Terminal): void {
