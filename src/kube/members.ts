@@ -23,6 +23,10 @@ const VERSIONS = 'holdfast.io/heartbeat-versions';
 const INCARNATION = 'holdfast.io/incarnation';
 const API_ENDPOINT = 'holdfast.io/api-endpoint';
 const LEAVING = 'holdfast.io/leaving';
+/** What the runtime says of this node for the sake of Services (runtime/services/published-facts.ts). */
+const FACTS = 'holdfast.io/services';
+/** Longer ones are none. */
+export const FACTS_TEXT_MAX = 32_768;
 
 /** The Lease that a member's name is made for without a suffix; kube-vip's default, and ours. */
 const DEFAULT_LEASE = 'plndr-cp-lock';
@@ -30,8 +34,10 @@ const DEFAULT_LEASE = 'plndr-cp-lock';
 const NAME_MAX = 253;
 const LABEL_MAX = 63;
 const ADDRESSES_MAX = 4;
-/** More candidates than this are not looked at. */
+/** More candidates than this don't count in the election. */
 export const MEMBERS_MAX = 64;
+/** As many nodes as Kubernetes supports; all of them may answer for Services. */
+const REGISTERED_MAX = 5_000;
 const WATCH_BACKOFF_MAX_MS = 5000;
 
 export interface MemberDetails {
@@ -42,11 +48,15 @@ export interface MemberDetails {
   readonly versions: string;
   /** The Node this member goes with. */
   readonly owner: { readonly name: string; readonly uid: string } | undefined;
+  /** As text, at most FACTS_TEXT_MAX long; absent where Services are not served: then none is left from before. */
+  readonly facts?: string;
 }
 
 /** A member as somebody wrote it. */
 export interface RegisteredMember extends Member {
   readonly apiEndpoint: string | undefined;
+  /** undefined: it doesn't serve Services. Not looked into here. */
+  readonly facts: string | undefined;
 }
 
 export interface MembersOptions {
@@ -113,7 +123,7 @@ class MemberLeases implements Members {
         if (event.kind === 'changed') members.set(event.key, event.object);
         else if (event.kind === 'deleted') members.delete(event.key);
         else isComplete = true;
-        if (isComplete) listener([...members.values()].slice(0, MEMBERS_MAX));
+        if (isComplete) listener([...members.values()].slice(0, REGISTERED_MAX));
       },
     });
   }
@@ -143,7 +153,7 @@ class MemberLeases implements Members {
         namespace,
         name: memberLeaseName(member.name, leaseName),
         labels: { ...asTextMap(metadata['labels']), [MEMBER_LABEL]: labelOf(leaseName) },
-        annotations: { ...asTextMap(metadata['annotations']), ...annotationsOf(member, details) },
+        annotations: mergedAnnotations(asTextMap(metadata['annotations']), member, details),
         ...(owner === undefined ? {} : { ownerReferences: [{ apiVersion: 'v1', kind: 'Node', ...owner }] }),
       },
       spec: {
@@ -186,7 +196,22 @@ export function decodeMember(raw: JsonObject): RegisteredMember | undefined {
     port,
     isLeaving: annotations[LEAVING] === 'true',
     apiEndpoint: asText(annotations[API_ENDPOINT]),
+    facts: factsOf(annotations),
   };
+}
+
+function factsOf(annotations: Readonly<Record<string, string>>): string | undefined {
+  const facts = annotations[FACTS] ?? '';
+  return facts === '' || facts.length > FACTS_TEXT_MAX ? undefined : facts;
+}
+
+function mergedAnnotations(
+  before: Readonly<Record<string, string>>,
+  member: Member,
+  details: MemberDetails,
+): Readonly<Record<string, string>> {
+  const { [FACTS]: _, ...others } = before;
+  return { ...others, ...annotationsOf(member, details) };
 }
 
 function annotationsOf(member: Member, details: MemberDetails): Readonly<Record<string, string>> {
@@ -197,6 +222,7 @@ function annotationsOf(member: Member, details: MemberDetails): Readonly<Record<
     [INCARNATION]: details.incarnation,
     [API_ENDPOINT]: details.apiEndpoint ?? '',
     [LEAVING]: String(member.isLeaving),
+    ...(details.facts === undefined ? {} : { [FACTS]: details.facts }),
   };
 }
 

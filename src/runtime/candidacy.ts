@@ -14,7 +14,7 @@ import type { AgentEvent } from '../agent/event.ts';
 import type { Config } from '../config/config.ts';
 import type { ApiClient } from '../kube/client.ts';
 import { findClusterUid, followHeartbeatKey } from '../kube/heartbeat-key.ts';
-import { openMembers, type Members, type RegisteredMember } from '../kube/members.ts';
+import { MEMBERS_MAX, openMembers, type Members, type RegisteredMember } from '../kube/members.ts';
 import { watchNode } from '../kube/node-watch.ts';
 import type { Member } from '../leader/voters.ts';
 import { logFunction, type Log } from '../observe/log.ts';
@@ -35,6 +35,10 @@ export interface CandidacyOptions {
   readonly dispatch: (event: AgentEvent) => void;
   /** Heartbeats dropped, by reason. */
   readonly onDrop: (reason: string, count: number) => void;
+  /** What is registered beside this node's addresses, for the sake of Services; asked at each registration. */
+  readonly facts?: () => string | undefined;
+  /** All members, with what each says of itself. */
+  readonly onMembers?: (members: readonly RegisteredMember[]) => void;
 }
 
 export interface Candidacy {
@@ -43,10 +47,15 @@ export interface Candidacy {
   /** Begins to listen and to watch. */
   start(): void;
   perform(effect: Extract<Effect, { kind: 'heartbeat.send' | 'member.register' }>): void;
+  /** The facts have changed: registers this node anew, if it is. */
+  factsChanged(): void;
   /** Follows the addresses of this node, to know which peers are on its links. */
   kernelChanged(change: KernelChange): void;
   close(): void;
 }
+
+/** The API didn't take the facts: once more after this. */
+const FACTS_RETRY_MS = 2_000;
 
 /** Never throws: where heartbeats can't be had, the log says why and the Lease decides alone. */
 export function openCandidacy(options: CandidacyOptions): Candidacy {
@@ -62,6 +71,12 @@ class NodeCandidacy implements Candidacy {
   #prefixes = new Map<string, Prefix>();
   #nodeUid: string | undefined;
   #isRegistered = false;
+  /** As last registered, and the facts that went with it. */
+  #member: Member | undefined;
+  #registeredFacts: string | undefined;
+  /** Registrations come one after the other: each builds upon the one before. */
+  #registering: Promise<unknown> = Promise.resolve();
+  #factsTimer: NodeJS.Timeout | undefined;
 
   constructor(options: CandidacyOptions) {
     this.#options = options;
@@ -106,7 +121,19 @@ class NodeCandidacy implements Candidacy {
     this.#heartbeats?.networkChanged();
   }
 
+  factsChanged(): void {
+    const member = this.#member;
+    if (member === undefined || this.#heartbeats?.isReady !== true) return;
+    clearTimeout(this.#factsTimer);
+    void this.#write(member).then((result) => {
+      if (result.ok || this.#registeredFacts === this.#options.facts?.()) return;
+      this.#factsTimer = setTimeout(() => this.factsChanged(), FACTS_RETRY_MS);
+      this.#factsTimer.unref();
+    });
+  }
+
   close(): void {
+    clearTimeout(this.#factsTimer);
     for (const close of this.#closers.splice(0)) close();
     this.#heartbeats?.close();
   }
@@ -162,15 +189,29 @@ class NodeCandidacy implements Candidacy {
       dispatch({ kind: 'member.registered', isOk: false, message: 'this node has no heartbeat key yet' });
       return;
     }
-    const details = {
-      apiEndpoint: this.#apiEndpoint(member),
-      incarnation: this.#heartbeats.incarnation,
-      versions: `${HEARTBEAT_VERSIONS.lowest}-${HEARTBEAT_VERSIONS.highest}`,
-      owner: this.#owner(),
-    };
-    void this.#members.register(member, details).then((result) => {
+    this.#member = member;
+    void this.#write(member).then((result) => {
       dispatch({ kind: 'member.registered', isOk: result.ok, message: result.ok ? '' : result.message });
     });
+  }
+
+  #write(member: Member): ReturnType<Members['register']> {
+    const written = this.#registering.then(() => {
+      const facts = this.#options.facts?.();
+      const details = {
+        apiEndpoint: this.#apiEndpoint(member),
+        incarnation: this.#heartbeats?.incarnation ?? '',
+        versions: `${HEARTBEAT_VERSIONS.lowest}-${HEARTBEAT_VERSIONS.highest}`,
+        owner: this.#owner(),
+        ...(facts === undefined ? {} : { facts }),
+      };
+      return this.#members.register(member, details).then((result) => {
+        if (result.ok) this.#registeredFacts = facts;
+        return result;
+      });
+    });
+    this.#registering = written.catch(() => undefined);
+    return written;
   }
 
   #owner(): { readonly name: string; readonly uid: string } | undefined {
@@ -189,9 +230,12 @@ class NodeCandidacy implements Candidacy {
     const { client, config, dispatch } = this.#options;
     const others = members.filter((member) => member.name !== config.nodeName);
     client.setPeers(others.flatMap((member) => member.apiEndpoint ?? []));
+    this.#options.onMembers?.(members);
     dispatch({
       kind: 'members.observed',
-      members: members.map(({ name, addresses, port, isLeaving }) => ({ name, addresses, port, isLeaving })),
+      members: members
+        .slice(0, MEMBERS_MAX)
+        .map(({ name, addresses, port, isLeaving }) => ({ name, addresses, port, isLeaving })),
     });
     const isRegistered = others.length < members.length;
     if (this.#isRegistered && !isRegistered) {
