@@ -72,3 +72,10 @@ export function serviceOfSlice(raw: JsonObject): string | undefined {
 export function isLoadBalancer(raw: JsonObject): boolean {
   return asObject(raw['spec'])?.['type'] === 'LoadBalancer';
 }
+
+/** Has a condition of ours in its status: whatever it is now, that is to be cleared away. */
+export function isMarked(raw: JsonObject): boolean {
+  const conditions = asObject(raw['status'])?.['conditions'];
+  if (!Array.isArray(conditions)) return false;
+  return conditions.some((condition: unknown) => asText(asObject(condition)?.['type'])?.startsWith('holdfast.io/'));
+}

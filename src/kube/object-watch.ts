@@ -22,7 +22,7 @@ import {
   type CollectionOptions,
   type ObjectCollection,
 } from './object-collection.ts';
-import { isLoadBalancer, pruneCustom, serviceOfSlice, SlicePruner } from './object-pruning.ts';
+import { isLoadBalancer, isMarked, pruneCustom, serviceOfSlice, SlicePruner } from './object-pruning.ts';
 
 export const CUSTOM_KINDS = {
   IPAddressPool: { resource: 'ipaddresspools', groupVersions: ['metallb.io/v1beta1'] },
@@ -78,7 +78,7 @@ export interface KindStatus {
 }
 
 export interface ObjectWatch<T extends DecodedKinds> {
-  /** Those of type LoadBalancer, by namespace/name. */
+  /** Those of type LoadBalancer, and those that were and have our word in their status; by namespace/name. */
   readonly services: ReadonlyMap<string, T['service']>;
   readonly nodes: ReadonlyMap<string, T['node']>;
   readonly namespaces: ReadonlyMap<string, T['namespace']>;
@@ -137,7 +137,7 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
     const within = options.namespace === '' ? '' : `namespaces/${encodeURIComponent(options.namespace)}/`;
     const pruner = new SlicePruner();
     this.#services = this.#open('Service', `/api/v1/${within}services`, {
-      decode: (raw) => (isLoadBalancer(raw) ? decode.service(raw) : undefined),
+      decode: (raw) => (isLoadBalancer(raw) || isMarked(raw) ? decode.service(raw) : undefined),
     });
     this.#nodes = this.#open('Node', '/api/v1/nodes', { decode: decode.node });
     this.#namespaces = this.#open('Namespace', '/api/v1/namespaces', { decode: decode.namespace });
