@@ -105,6 +105,37 @@ export const METRICS = {
     help: 'Received frames and messages that were dropped, by reason.',
     labels: ['protocol', 'reason'],
   },
+  holdfast_services_count: {
+    type: 'gauge',
+    help: 'LoadBalancer Services that are ours: served, or pending (without an address).',
+    labels: ['state'],
+  },
+  holdfast_services_addresses: {
+    type: 'gauge',
+    help: 'Addresses of Services: all; dark (nobody may answer); owned by this node; held by it.',
+    labels: ['state'],
+  },
+  holdfast_services_pool_addresses: {
+    type: 'gauge',
+    help: 'Addresses of a pool: size, used, free (what is reserved counts as free).',
+    labels: ['pool', 'family', 'state'],
+  },
+  holdfast_services_config_problems: {
+    type: 'gauge',
+    help: 'What is wrong with objects that decide about Services, by kind of object and error code.',
+    labels: ['kind', 'code'],
+  },
+  holdfast_services_plan_duration_seconds: {
+    type: 'histogram',
+    help: 'How long it took to work out who gets which address and who answers for it.',
+    labels: [],
+    buckets: LOOP_BUCKETS,
+  },
+  holdfast_services_moves_total: {
+    type: 'counter',
+    help: 'Addresses of Services that this node gained or lost, by cause.',
+    labels: ['kind', 'cause'],
+  },
   holdfast_kube_requests_total: {
     type: 'counter',
     help: 'API requests by outcome: ok or the kind of failure.',

@@ -22,6 +22,8 @@ export interface MetricsOptions {
   /** State at the moment of a scrape. */
   readonly report: () => StatusReport;
   readonly droppedLogLines: () => number;
+  /** How an address is called in labels: those of Services, of which there are thousands, share one. Default: as it is. */
+  readonly addressLabel?: (address: string) => string;
 }
 
 export interface RequestOutcome {
@@ -44,6 +46,10 @@ export interface Metrics {
   observeDrop(protocol: string, reason: string, count?: number): void;
   /** A turn of the main loop that came `lateMs` after the deadline it was meant for. */
   observeTurn(lateMs: number): void;
+  /** Addresses of Services that this node gained or lost. */
+  observeServiceMove(move: { readonly kind: string; readonly cause: string; readonly count: number }): void;
+  /** A plan for Services took so long. */
+  observePlan(durationMs: number): void;
   /** The text of /metrics. */
   scrape(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -53,6 +59,7 @@ export function openMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   const set = createAll(registry);
   setConstants(set, options);
+  const { addressLabel = (address: string): string => address } = options;
   const lateness = set.histogram('holdfast_loop_lateness_seconds');
   /** Turns in time that the histogram doesn't know of yet: nearly all are. */
   let punctual = 0;
@@ -68,7 +75,7 @@ export function openMetrics(options: MetricsOptions): Metrics {
     },
     observeEffect: (effect) => {
       effects.count(effect.kind);
-      observeEffect(set, effect);
+      observeEffect(set, effect, addressLabel);
     },
     observeMove: (move) => observeMove(set, options.leaseName, move),
     observeRequest: ({ verb, resource, outcome, durationMs }) => {
@@ -85,6 +92,9 @@ export function openMetrics(options: MetricsOptions): Metrics {
       else punctual += 1;
       if (punctual >= PUNCTUAL_MAX) handOverPunctual();
     },
+    observeServiceMove: ({ kind, cause, count }) =>
+      set.counter('holdfast_services_moves_total').inc({ kind, cause }, count),
+    observePlan: (durationMs) => set.histogram('holdfast_services_plan_duration_seconds').observe(durationMs / 1000),
     scrape: async () => {
       handOverPunctual();
       events.handOver();
@@ -169,12 +179,14 @@ function observeEvent(set: MetricSet, event: AgentEvent): void {
   }
 }
 
-function observeEffect(set: MetricSet, effect: Effect): void {
+function observeEffect(set: MetricSet, effect: Effect, label: (address: string) => string): void {
   if (effect.kind === 'address.add' || effect.kind === 'address.delete') {
     const operation = effect.kind === 'address.add' ? 'add' : 'delete';
-    set.counter('holdfast_vip_operations_total').inc({ address: effect.prefix.ip.text, operation });
+    set.counter('holdfast_vip_operations_total').inc({ address: label(effect.prefix.ip.text), operation });
   }
-  if (effect.kind === 'frame.send') set.counter(FRAME_METRICS[effect.purpose]).inc({ address: effect.address.text });
+  if (effect.kind === 'frame.send') {
+    set.counter(FRAME_METRICS[effect.purpose]).inc({ address: label(effect.address.text) });
+  }
 }
 
 const FRAME_METRICS = {
@@ -213,6 +225,7 @@ function setState(set: MetricSet, options: MetricsOptions, report: StatusReport)
       claim(report.role === 'leader' && report.tenure.isHeld),
     );
   setAddresses(set, report);
+  setServices(set, report.services);
 }
 
 function setAddresses(set: MetricSet, report: StatusReport): void {
@@ -230,6 +243,28 @@ function setAddresses(set: MetricSet, report: StatusReport): void {
     conflict.set({ address: text }, claim(rival !== undefined));
     byFamily.inc({ interface: link, family }, claim(isHeld));
   }
+}
+
+/** Present only where Services are served: a series each of pools and of problems, which the cluster's objects bound. */
+function setServices(set: MetricSet, services: StatusReport['services']): void {
+  if (services === undefined) return;
+  const counts = { served: services.served, pending: services.pending };
+  for (const [state, count] of Object.entries(counts)) set.gauge('holdfast_services_count').set({ state }, count);
+  const addresses = { owned: services.owned, held: services.held, dark: services.dark, all: services.addresses };
+  for (const [state, count] of Object.entries(addresses)) {
+    set.gauge('holdfast_services_addresses').set({ state }, count);
+  }
+  const pools = set.gauge('holdfast_services_pool_addresses');
+  pools.reset();
+  for (const { name: pool, family, size, used } of services.pools) {
+    const total = Number(size);
+    pools.set({ pool, family, state: 'size' }, total);
+    pools.set({ pool, family, state: 'used' }, used);
+    pools.set({ pool, family, state: 'free' }, Math.max(0, total - used));
+  }
+  const problems = set.gauge('holdfast_services_config_problems');
+  problems.reset();
+  for (const { kind, code, count } of services.configProblems) problems.set({ kind, code }, count);
 }
 
 function setProcess(set: MetricSet, options: MetricsOptions): void {

@@ -8,6 +8,7 @@
  * The JSON is an interface: fields are added, never renamed; a change of meaning raises `schema`.
  */
 
+import type { ServicesStatus } from './services-model.ts';
 import type { MoveCause as AgentMoveCause } from '../agent/state.ts';
 
 export const STATUS_SCHEMA = 1;
@@ -35,6 +36,8 @@ export interface StatusReport {
   /** The other voters, as heard from here; empty without heartbeats. */
   readonly peers: readonly PeerStatus[];
   readonly problems: readonly Problem[];
+  /** Absent where Services are left alone. */
+  readonly services?: ServicesStatus;
 }
 
 /** Whether this node may hold the addresses now, for how long without a further renewal, and by what right or why not. */

@@ -6,7 +6,7 @@ import { openApiHealth, type ApiHealth } from '../kube/api-health.ts';
 import { kindOfStatus } from '../kube/api-result.ts';
 import { openApiClient, type ApiClient, type ExchangeReport } from '../kube/client.ts';
 import { openCredentials, type CredentialStore } from '../kube/credentials.ts';
-import { openEventRecorder } from '../kube/event-recorder.ts';
+import { openEventRecorder, SERVICE_EVENT_LIMITS, type EventRecorder } from '../kube/event-recorder.ts';
 import { openLeaseApi, type LeaseApi } from '../kube/lease.ts';
 import type { Log } from '../kube/log.ts';
 import type { Reflector, RestartReason } from '../kube/reflector.ts';
@@ -20,6 +20,8 @@ export interface Kube {
   readonly client: ApiClient;
   readonly lease: LeaseApi;
   readonly recordEvent: RecordEvent;
+  /** For Events about Services and pools; undefined where Services are left alone. */
+  readonly serviceEvents: EventRecorder | undefined;
   /** Follows the election Lease; one watch for the life of the process. */
   watchLease(listener: (lease: LeaseRecord | undefined) => void): Reflector;
   onRequest(listener: (outcome: RequestOutcome) => void): void;
@@ -53,6 +55,7 @@ class KubeConnection implements Kube {
   readonly client: ApiClient;
   readonly lease: LeaseApi;
   readonly recordEvent: RecordEvent;
+  readonly serviceEvents: EventRecorder | undefined;
   readonly #credentials: CredentialStore;
   readonly #events: ReturnType<typeof openEventRecorder>;
   #onRequest: ((outcome: RequestOutcome) => void) | undefined;
@@ -89,17 +92,15 @@ class KubeConnection implements Kube {
       log,
       onWatchRestart: (reason) => this.#onWatchRestart?.('leases', reason),
     });
-    this.#events = openEventRecorder({
-      client: this.client,
-      node: config.nodeName,
-      about: {
-        apiVersion: 'coordination.k8s.io/v1',
-        kind: 'Lease',
-        namespace: config.election.namespace,
-        name: config.election.leaseName,
-      },
-      log,
-    });
+    const about = {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      namespace: config.election.namespace,
+      name: config.election.leaseName,
+    };
+    const common = { client: this.client, node: config.nodeName, about, log };
+    this.#events = openEventRecorder(common);
+    if (config.services !== undefined) this.serviceEvents = openEventRecorder({ ...common, ...SERVICE_EVENT_LIMITS });
     this.recordEvent = (event) => this.#events.record(event);
   }
 
@@ -150,8 +151,9 @@ class KubeConnection implements Kube {
   }
 
   async close(): Promise<void> {
-    await this.#events.flush(EVENTS_FLUSH_MS);
+    await Promise.all([this.#events.flush(EVENTS_FLUSH_MS), this.serviceEvents?.flush(EVENTS_FLUSH_MS)]);
     this.#events.close();
+    this.serviceEvents?.close();
     this.client.close();
     this.#credentials.close();
   }

@@ -25,9 +25,11 @@ import { peerUser } from '../system/peer-credentials.ts';
 import { openCandidacy, type Candidacy } from './candidacy.ts';
 import { openKube, type Kube } from './kube-connection.ts';
 import { frameDrop } from './frame-drop.ts';
+import { kernelTeller } from './kernel-teller.ts';
 import { startLoop, type Loop } from './loop.ts';
 import { openPerformer } from './perform.ts';
 import { rulesOfConfig } from './rules.ts';
+import { openServices, type Services } from './services/services.ts';
 import { statusReport } from './status-report.ts';
 import { vipTexts } from './vip-texts.ts';
 
@@ -69,8 +71,10 @@ class Manager {
   #loop: Loop | undefined;
   #status: StatusServer | undefined;
   #metrics: Metrics | undefined;
+  #services: Services | undefined;
   #recordedMove: Move | undefined;
   #names: AgentState['names'] | undefined;
+  #vipTexts: readonly string[] = [];
 
   constructor(options: ManagerOptions, netfd: ReturnType<typeof loadNetfd>, kernel: Kernel, kube: Kube) {
     this.#options = options;
@@ -85,6 +89,8 @@ class Manager {
       log: options.log,
       dispatch: (event) => this.#dispatch(event),
       onDrop: (reason, count) => this.#metrics?.observeDrop('heartbeat', reason, count),
+      facts: () => this.#services?.factsText,
+      onMembers: (members) => this.#services?.membersObserved(members),
     });
     const { isHeartbeating } = this.#candidacy;
     this.#rules = rulesOfConfig(options.config, randomBytes(6).toString('hex'), isHeartbeating);
@@ -126,6 +132,7 @@ class Manager {
         this.#turned(state);
       },
     });
+    this.#services = this.#openServices(metrics);
     this.#watchKernel();
     const watch = this.#kube.watchLease((lease) => this.#dispatch({ kind: 'lease.observed', source: 'watch', lease }));
     this.#candidacy.start();
@@ -138,6 +145,7 @@ class Manager {
     unhook();
     this.#loop.close();
     watch.stop();
+    this.#services?.close();
     performer.close();
     this.#candidacy.close();
     this.#kernel.close();
@@ -155,6 +163,7 @@ class Manager {
       leaseName: config.election.leaseName,
       report: () => this.#report(),
       droppedLogLines: () => log.droppedLines(),
+      addressLabel: (address) => (this.#isVip(address) ? address : 'services'),
     });
     this.#kube.onRequest((outcome) => metrics.observeRequest(outcome));
     this.#kube.onWatchRestart((resource, reason) => metrics.observeWatchRestart(resource, reason));
@@ -175,6 +184,11 @@ class Manager {
     });
   }
 
+  /** Of the control plane; without Services there are no others. */
+  #isVip(address: string): boolean {
+    return this.#rules.services === undefined || this.#vipTexts.includes(address);
+  }
+
   #countDrop(frame: Uint8Array): void {
     const drop = frameDrop(frame);
     if (drop !== undefined) this.#metrics?.observeDrop(drop.protocol, drop.reason);
@@ -185,11 +199,34 @@ class Manager {
     this.#loop.dispatch(event);
   }
 
+  #openServices(metrics: Metrics): Services | undefined {
+    const { config, log } = this.#options;
+    const { client, serviceEvents } = this.#kube;
+    if (serviceEvents === undefined) return undefined;
+    return openServices({
+      config,
+      client,
+      events: serviceEvents,
+      log,
+      rules: this.#rules,
+      isHeartbeating: this.#candidacy.isHeartbeating,
+      dump: () => this.#kernel.dump(),
+      dispatch: (event) => this.#dispatch(event),
+      onFacts: () => this.#candidacy.factsChanged(),
+      onPlanned: (durationMs) => metrics.observePlan(durationMs),
+      onMove: (move) => metrics.observeServiceMove(move),
+    });
+  }
+
   #watchKernel(): void {
+    const tell = kernelTeller((event) => this.#dispatch(event), {
+      dump: () => this.#kernel.dump(),
+      isBundling: this.#services !== undefined,
+    });
     this.#kernel.watch((change) => {
-      if (change.kind === 'overrun') this.#dispatch({ kind: 'kernel.dumped', snapshot: this.#kernel.dump() });
-      else this.#dispatch({ kind: 'kernel.changed', change });
+      tell(change);
       this.#candidacy.kernelChanged(change);
+      this.#services?.kernelChanged(change);
     });
     this.#dispatch({ kind: 'kernel.dumped', snapshot: this.#kernel.dump() });
   }
@@ -248,8 +285,10 @@ class Manager {
     }
     if (state.names !== this.#names) {
       this.#names = state.names;
-      this.#kube.setVips(vipTexts(this.#rules.sources, state.names));
+      this.#vipTexts = vipTexts(this.#rules.sources, state.names);
+      this.#kube.setVips(this.#vipTexts);
     }
+    this.#services?.turned(state);
     this.#status?.changed();
   }
 
@@ -262,6 +301,7 @@ class Manager {
       api: this.#kube.apiStatus(),
       watch: this.#kube.watchStatus(),
       problems: this.#kube.problems(),
+      services: this.#services?.status(),
     });
   }
 }

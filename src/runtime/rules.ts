@@ -50,5 +50,6 @@ export function rulesOfConfig(config: Config, incarnation: string, isHeartbeatin
     },
     apiHealth: { rise: apiHealth.rise, fall: apiHealth.fall },
     addressProtocol: HOLDFAST_ADDRESS_PROTOCOL,
+    ...(config.services === undefined ? {} : { services: { isEnabled: true } }),
   };
 }

@@ -8,6 +8,7 @@ import { assess, viewRules } from '../agent/peers.ts';
 import { vipLink, type AgentRules, type AgentState, type Move as AgentMove } from '../agent/state.ts';
 import { tenureBasis } from '../leader/tenure.ts';
 import { isHeard, silentAfterMs } from '../leader/view.ts';
+import type { ServicesStatus } from '../observe/services-model.ts';
 import {
   STATUS_SCHEMA,
   type AddressStatus,
@@ -31,6 +32,8 @@ export interface ReportFacts {
   readonly watch: LeaseStatus['watch'];
   /** With the API: beside the agent's own. */
   readonly problems: readonly HoldfastError[];
+  /** undefined: Services are left alone. */
+  readonly services?: ServicesStatus | undefined;
 }
 
 export function statusReport(rules: AgentRules, state: AgentState, facts: ReportFacts): StatusReport {
@@ -65,6 +68,7 @@ export function statusReport(rules: AgentRules, state: AgentState, facts: Report
       .filter((move) => move.isComplete || move === state.moves.at(-1))
       .map((move) => moveOf(move, wallAt)),
     problems: allProblems(state, facts.problems),
+    ...(facts.services === undefined ? {} : { services: facts.services }),
   };
 }
 

@@ -172,7 +172,7 @@ describe('the table', () => {
     expect(entries.length).toBeGreaterThan(30);
     for (const [name, { type, help }] of entries) {
       expect(name).toMatch(
-        /^(holdfast_(node|leader|vip|kube|agent|loop|clock|log|build)_[a-z_]+|kube_vip_[a-z_]+|process_[a-z_]+)$/,
+        /^(holdfast_(node|leader|vip|services|kube|agent|loop|clock|log|build)_[a-z_]+|kube_vip_[a-z_]+|process_[a-z_]+)$/,
       );
       expect(name.endsWith('_total')).toBe(type === 'counter');
       if (type === 'histogram') expect(name).toMatch(/_seconds$/);

@@ -1,0 +1,38 @@
+/**
+ * Kernel notifications as events for the core. What is read in one go is told in one event where addresses come by the
+ * thousand: each event costs a turn. After lost notifications everything is looked at anew.
+ */
+
+import type { AgentEvent } from '../agent/event.ts';
+import type { KernelChange, KernelSnapshot } from '../protocol/netlink/records.ts';
+
+export interface KernelTellerOptions {
+  readonly dump: () => KernelSnapshot;
+  /** False: each change by itself, at once. */
+  readonly isBundling: boolean;
+}
+
+export function kernelTeller(
+  dispatch: (event: AgentEvent) => void,
+  { dump, isBundling }: KernelTellerOptions,
+): (change: KernelChange) => void {
+  let waiting: KernelChange[] = [];
+  const flush = (): void => {
+    const changes = waiting;
+    waiting = [];
+    const [first] = changes;
+    if (first === undefined) return;
+    dispatch(changes.length === 1 ? { kind: 'kernel.changed', change: first } : { kind: 'kernel.changes', changes });
+  };
+  return (change) => {
+    if (change.kind === 'overrun') {
+      waiting = []; // older than what is read now
+      dispatch({ kind: 'kernel.dumped', snapshot: dump() });
+    } else if (isBundling) {
+      waiting.push(change);
+      if (waiting.length === 1) queueMicrotask(flush);
+    } else {
+      dispatch({ kind: 'kernel.changed', change });
+    }
+  };
+}

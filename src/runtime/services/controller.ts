@@ -1,0 +1,472 @@
+/**
+ * Services in the running process: what the API shows becomes a plan, the plan becomes the agent's duty, and what is
+ * decided and done is written back. Changes are gathered; a run follows another after RUN_SPACING_MS at the earliest, and
+ * later the longer runs take, so that thousands of Services leave the loop to the heartbeats.
+ *
+ *   objects, members, kernel ──▶ plan ──▶ duty ──▶ agent ──▶ who lives, what is held, what the wire answered
+ *                                  │                                  │
+ *                                  └──────── settled owners ◀─────────┘──▶ record, status, Events (by whom it is for)
+ *
+ * What is written is worked through in slices of SLICE_MS, each Service only when something about it is new.
+ */
+
+import { assess } from '../../agent/peers.ts';
+import type { AgentEvent } from '../../agent/event.ts';
+import { serviceHoldings, type ServiceHolding } from '../../agent/services/read.ts';
+import type { AgentRules, AgentState } from '../../agent/state.ts';
+import { monotonic } from '../../base/time.ts';
+import type { Ip } from '../../base/ip.ts';
+import type { Config, ServicesConfig } from '../../config/config.ts';
+import type { ApiClient } from '../../kube/client.ts';
+import type { EventRecorder } from '../../kube/event-recorder.ts';
+import type { RegisteredMember } from '../../kube/members.ts';
+import { watchServiceObjects, type ObjectWatch, type WatchedKind } from '../../kube/object-watch.ts';
+import { openOwnersRecord } from '../../kube/owners-record.ts';
+import { openStatusWriter, type StatusWriter } from '../../kube/status-writer.ts';
+import { tenureBasis } from '../../leader/tenure.ts';
+import { logFunction, type Log } from '../../observe/log.ts';
+import type { KernelChange, KernelSnapshot } from '../../protocol/netlink/records.ts';
+import { nextAssignment } from '../../services/assignment.ts';
+import type { ObjectProblem, Ownership, ServiceObject } from '../../services/model.ts';
+import type { Plan } from '../../services/plan.ts';
+import { parseSvcPools } from '../../services/pools/environment.ts';
+import { rebalance } from '../../services/rebalance.ts';
+import { DutyMaker } from './duty-of-plan.ts';
+import { Giving, type Given } from './giving.ts';
+import { openKubeProxyProbe, type KubeProxyProbe } from './kube-proxy-probe.ts';
+import { NodeBook } from './node-book.ts';
+import { ALL_KINDS, OBJECT_DECODERS, ObjectBook, type ObjectDecodings } from './object-book.ts';
+import { keepOwnFacts, type OwnFactsKeeper } from './own-facts.ts';
+import { keepOwners, type OwnersKeeper } from './owners-keeper.ts';
+import { Planning } from './planning.ts';
+import { settleOwnerships } from './settle.ts';
+import { Teller } from './teller.ts';
+import { Writing } from './writing.ts';
+
+export interface ServicesOptions {
+  readonly config: Config & { readonly services: ServicesConfig };
+  readonly client: ApiClient;
+  readonly events: Pick<EventRecorder, 'record'>;
+  readonly log: Log;
+  readonly rules: AgentRules;
+  readonly isHeartbeating: boolean;
+  readonly dump: () => KernelSnapshot;
+  readonly dispatch: (event: AgentEvent) => void;
+  /** Addresses of the control plane, as known now; the same value while they are the same. */
+  readonly vips: () => readonly Ip[];
+  /** This node's facts are to be registered with it. */
+  readonly onFacts: (text: string) => void;
+  readonly onPlanned: (durationMs: number) => void;
+}
+
+/** What is known at the end of a run, for status, metrics and `explain`. */
+export interface ServicesView {
+  readonly isSynced: boolean;
+  readonly isCurrent: boolean;
+  readonly isLeading: boolean;
+  readonly plan: Plan | undefined;
+  readonly services: readonly ServiceObject[];
+  /** By address. */
+  readonly owners: ReadonlyMap<string, Ownership>;
+  readonly holdings: ReadonlyMap<string, ServiceHolding>;
+  readonly problems: readonly ObjectProblem[];
+  readonly ownersEpoch: number;
+  readonly pendingWrites: number;
+}
+
+/** Runs follow one another at this distance at the earliest. */
+export const RUN_SPACING_MS = 20;
+/** A run may take a third of the time. */
+const REST_FACTOR = 2;
+/** Who has just begun to lead looks first: the former leader's last writes must have come by. */
+const GIVING_GRACE_MS = 1_000;
+/** A process that has just started waits for its peers to register, lest it take everything. */
+const START_GRACE_MS = 3_000;
+/** What can't be read (rights, an API that is away) isn't waited for longer than this. */
+const UNKNOWN_MAX_MS = 10_000;
+const MINUTE_MS = 60_000;
+
+const NOBODY: readonly string[] = [];
+
+export class ServicesController {
+  view: ServicesView;
+  readonly #options: ServicesOptions;
+  readonly #objects: ObjectWatch<ObjectDecodings>;
+  readonly #book: ObjectBook;
+  readonly #nodes = new NodeBook();
+  readonly #planning: Planning;
+  readonly #duty = new DutyMaker();
+  readonly #giving = new Giving();
+  readonly #owners: OwnersKeeper;
+  readonly #writer: StatusWriter;
+  readonly #writing: Writing;
+  readonly #teller: Teller;
+  readonly #ownFacts: OwnFactsKeeper;
+  readonly #proxyProbe: KubeProxyProbe;
+  readonly #startedAt = performance.now();
+  #kinds: Set<WatchedKind> = new Set(ALL_KINDS);
+  #members: readonly RegisteredMember[] | undefined;
+  #state: AgentState | undefined;
+  #leadingSince: number | undefined;
+  #rebalancedAt = performance.now();
+  #ranAt = Number.NEGATIVE_INFINITY;
+  #tookMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #wakeTimer: NodeJS.Timeout | undefined;
+  #isRunning = false;
+  #isDirty = false;
+  #isClosed = false;
+  #seenVersion = -1;
+  #holdings: ReadonlyMap<string, ServiceHolding> = new Map();
+  #withAddress: { readonly of: readonly ServiceObject[]; readonly those: readonly ServiceObject[] } | undefined;
+
+  constructor(options: ServicesOptions) {
+    this.#options = options;
+    const { config, client, log, rules } = options;
+    const deadlineMs = config.api.timeoutMs;
+    const kubeLog = logFunction(log.child({ component: 'services' }));
+    this.#book = new ObjectBook(parseSvcPools(config.services.pools));
+    this.#planning = new Planning(config.services);
+    this.#teller = new Teller({ events: options.events, log });
+    this.#owners = keepOwners({
+      api: openOwnersRecord({
+        client,
+        namespace: config.election.namespace,
+        leaseName: config.election.leaseName,
+        deadlineMs,
+        log: kubeLog,
+      }),
+      log,
+      onChange: () => this.#touch(),
+    });
+    this.#writer = openStatusWriter({
+      client,
+      deadlineMs,
+      log: kubeLog,
+      onEnd: (patch, end) => this.#writing.ended(patch, end),
+    });
+    this.#writing = new Writing({
+      self: config.nodeName,
+      writer: this.#writer,
+      teller: this.#teller,
+      onAgain: () => this.#touch(),
+    });
+    this.#ownFacts = keepOwnFacts({
+      dump: options.dump,
+      addressProtocol: rules.addressProtocol,
+      onChange: (_, text) => {
+        options.onFacts(text);
+        this.#touch();
+      },
+    });
+    this.#proxyProbe = openKubeProxyProbe({ onChange: (isHealthy) => this.#ownFacts.kubeProxyChanged(isHealthy) });
+    this.view = this.#emptyView();
+    this.#objects = watchServiceObjects<ObjectDecodings>({
+      client,
+      namespace: config.services.namespace,
+      configMap: config.services.configMap,
+      decode: OBJECT_DECODERS,
+      log: kubeLog,
+      deadlineMs,
+      onChange: (kinds) => {
+        for (const kind of kinds) this.#kinds.add(kind);
+        this.#touch();
+      },
+    });
+    this.#owners.start();
+  }
+
+  /** What this node publishes of itself. */
+  get factsText(): string {
+    return this.#ownFacts.text;
+  }
+
+  kernelChanged(change: KernelChange): void {
+    this.#ownFacts.kernelChanged(change);
+  }
+
+  membersObserved(members: readonly RegisteredMember[]): void {
+    this.#members = members;
+    this.#touch();
+  }
+
+  /** After each turn of the agent: cheap while nothing that matters here is new. */
+  turned(state: AgentState): void {
+    const before = this.#state;
+    this.#state = state;
+    const isNews =
+      before === undefined ||
+      before.services.version !== state.services.version ||
+      before.peers.view.set !== state.peers.view.set ||
+      before.election.phase !== state.election.phase ||
+      before.election.isResigning !== state.election.isResigning ||
+      before.election.provisionalSince !== state.election.provisionalSince ||
+      (before.election.observed === undefined) !== (state.election.observed === undefined);
+    if (isNews) this.#touch();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#wakeTimer);
+    this.#objects.stop();
+    this.#owners.close();
+    this.#writer.close();
+    this.#ownFacts.close();
+    this.#proxyProbe.close();
+  }
+
+  #touch(): void {
+    this.#isDirty = true;
+    if (this.#isClosed || this.#isRunning || this.#timer !== undefined) return;
+    const spacingMs = Math.max(RUN_SPACING_MS, this.#tookMs * REST_FACTOR);
+    const waitMs = Math.max(0, this.#ranAt + spacingMs - performance.now());
+    this.#timer = setTimeout(() => void this.#run(), waitMs);
+  }
+
+  async #run(): Promise<void> {
+    this.#timer = undefined;
+    const state = this.#state;
+    if (state === undefined || this.#isClosed) return;
+    this.#isRunning = true;
+    this.#isDirty = false;
+    const begunAt = performance.now();
+    try {
+      const round = this.#plan(state, begunAt);
+      this.#tookMs = performance.now() - begunAt;
+      if (round !== undefined) {
+        this.#options.onPlanned(this.#tookMs);
+        await this.#writing.work(round);
+      }
+    } finally {
+      this.#isRunning = false;
+      this.#ranAt = performance.now();
+    }
+    if (this.#isDirty) this.#touch();
+  }
+
+  /** Whether what has to be known before anything is decided is known. */
+  #isReady(state: AgentState, now: number): boolean {
+    if (!this.#objects.isSynced) return false;
+    if (now - this.#startedAt > UNKNOWN_MAX_MS) return true;
+    const areOthersKnown = !this.#options.isHeartbeating || this.#members !== undefined;
+    return areOthersKnown && this.#owners.isKnown && state.election.observed !== undefined;
+  }
+
+  #plan(state: AgentState, now: number): Parameters<Writing['work']>[0] | undefined {
+    const { config } = this.#options;
+    const kinds = this.#kinds;
+    this.#kinds = new Set();
+    const booked = this.#book.update(this.#objects, kinds);
+    if (!this.#isReady(state, now)) {
+      this.#wake(now + 1_000);
+      return undefined;
+    }
+    const isLeading = this.#lead(state, now);
+    const isGiving = isLeading && this.#objects.isCurrent && now >= this.#givingAt();
+    if (isLeading && !isGiving) this.#wake(Math.max(now + 50, this.#givingAt()));
+    const nodes = this.#nodes.update({
+      self: config.nodeName,
+      own: this.#ownFacts.facts,
+      nodes: booked.nodes,
+      members: this.#members ?? [],
+      voters: state.peers.view.set?.voters.map(({ name }) => name) ?? NOBODY,
+      isHeartbeating: this.#options.isHeartbeating,
+    });
+    const quarantineEndsAt = this.#giving.expire(now);
+    if (quarantineEndsAt !== undefined) this.#wake(quarantineEndsAt);
+    const plan = this.#planning.plan({
+      booked,
+      services: isGiving ? this.#giving.overlay(booked.services) : this.#haveAddress(booked.services),
+      nodes,
+      published: this.#nodes.published,
+      endpoints: this.#mayReadSlices() ? booked.endpoints : undefined,
+      vips: this.#options.vips(),
+      quarantined: this.#giving.quarantined,
+      assignment: this.#owners.assignment,
+    });
+    const confirmed = confirmedOf(booked.services);
+    const byKey = new Map(booked.services.map((service) => [service.key, service]));
+    const answers = state.services.inquiries;
+    const given = isGiving ? this.#giving.choose(plan.allocations, byKey, confirmed, answers) : [];
+    const found = this.#giving.quarantine(given, answers, now);
+    for (const each of found) this.#teller.quarantined(each);
+    if (found.length > 0) this.#isDirty = true;
+    const duty = this.#duty.make({
+      node: config.nodeName,
+      ownerships: plan.ownerships,
+      confirmed,
+      tentative: tentativeOf(given, this.#giving.quarantined),
+      interfaces: this.#ownFacts.facts.interfaces,
+      isSpread: this.#isSpread(),
+    });
+    if (duty !== this.#dispatched) {
+      this.#dispatched = duty;
+      this.#options.dispatch({ kind: 'services.duty', duty });
+    }
+    return this.#settle({ state: this.#state ?? state, plan, confirmed, byKey, given, isLeading, isGiving, now });
+  }
+
+  #dispatched: ReturnType<DutyMaker['make']> | undefined;
+
+  #settle(parts: {
+    readonly state: AgentState;
+    readonly plan: Plan;
+    readonly confirmed: ReadonlySet<string>;
+    readonly byKey: ReadonlyMap<string, ServiceObject>;
+    readonly given: readonly Given[];
+    readonly isLeading: boolean;
+    readonly isGiving: boolean;
+    readonly now: number;
+  }): Parameters<Writing['work']>[0] {
+    const { state, plan, confirmed, byKey, given, isLeading, isGiving, now } = parts;
+    const { lost, draining, leader } = state.services.liveness;
+    const isSpread = this.#isSpread();
+    const settled = settleOwnerships(plan.ownerships, { isSpread, lost, draining, leader }).filter(({ address }) =>
+      confirmed.has(address.text),
+    );
+    if (state.services.version !== this.#seenVersion) {
+      this.#seenVersion = state.services.version;
+      this.#holdings = new Map(serviceHoldings(state).map((holding) => [holding.address, holding]));
+    }
+    if (isGiving && isSpread) this.#record(settled, now);
+    const problems = [
+      ...this.#book.booked.problems,
+      ...this.#nodes.problems,
+      ...this.#planning.problems,
+      ...plan.problems,
+    ];
+    this.view = {
+      isSynced: this.#objects.isSynced,
+      isCurrent: this.#objects.isCurrent,
+      isLeading,
+      plan,
+      services: this.#book.booked.services,
+      owners: new Map(settled.map((ownership) => [ownership.address.text, ownership])),
+      holdings: this.#holdings,
+      problems,
+      ownersEpoch: this.#owners.epoch,
+      pendingWrites: this.#writer.pending,
+    };
+    this.#teller.problems(problems, isGiving, () => undefined);
+    return {
+      view: this.view,
+      byKey,
+      isLeading: isGiving,
+      asking: new Set(given.filter(({ asking }) => asking.length > 0).map(({ allocation }) => allocation.service.key)),
+      held: heldOf(this.#holdings),
+      originOf: (key) => this.#giving.originOf(key),
+    };
+  }
+
+  /** Begins and ends what only the leader does. */
+  #lead(state: AgentState, now: number): boolean {
+    const { rules } = this.#options;
+    const at = monotonic(now);
+    const { election } = state;
+    const isLeading =
+      state.lifecycle === 'running' &&
+      election.phase === 'leading' &&
+      !election.isResigning &&
+      tenureBasis(rules.election, election, assess(rules, state, at), at) === 'lease';
+    if (isLeading) {
+      this.#leadingSince ??= now;
+    } else if (this.#leadingSince !== undefined) {
+      this.#leadingSince = undefined;
+      this.#giving.clear();
+      this.#teller.silence();
+      this.#writing.clear();
+      this.#writer.clear('this node does not lead any more');
+    }
+    return isLeading;
+  }
+
+  #givingAt(): number {
+    return Math.max((this.#leadingSince ?? 0) + GIVING_GRACE_MS, this.#startedAt + START_GRACE_MS);
+  }
+
+  /** Without heartbeats nobody would know whom to follow: the leader answers for all. */
+  #isSpread(): boolean {
+    return this.#options.config.services.isSpread && this.#options.isHeartbeating;
+  }
+
+  #mayReadSlices(): boolean {
+    return this.#objects.kinds.every(({ kind, problem }) => kind !== 'EndpointSlice' || problem === undefined);
+  }
+
+  #haveAddress(services: readonly ServiceObject[]): readonly ServiceObject[] {
+    if (this.#withAddress?.of !== services) {
+      this.#withAddress = { of: services, those: services.filter(({ ingress }) => ingress.length > 0) };
+    }
+    return this.#withAddress.those;
+  }
+
+  #record(settled: readonly Ownership[], now: number): void {
+    const { rebalancePerMinute } = this.#options.config.services;
+    let next = nextAssignment(this.#owners.assignment, settled);
+    if (rebalancePerMinute > 0) {
+      const intervalMs = Math.max(1_000, MINUTE_MS / rebalancePerMinute);
+      if (now - this.#rebalancedAt >= intervalMs) {
+        this.#rebalancedAt = now;
+        const movesMax = Math.max(1, Math.floor((rebalancePerMinute * intervalMs) / MINUTE_MS));
+        next = rebalance(next, settled, { movesMax, nodes: this.#nodes.facts });
+      }
+      this.#wake(this.#rebalancedAt + intervalMs);
+    }
+    this.#owners.write(next);
+  }
+
+  /** Runs again then, or earlier. */
+  #wake(at: number): void {
+    if (this.#isClosed || (this.#wakeTimer !== undefined && this.#wakeAt <= at)) return;
+    clearTimeout(this.#wakeTimer);
+    this.#wakeAt = at;
+    this.#wakeTimer = setTimeout(
+      () => {
+        this.#wakeTimer = undefined;
+        this.#touch();
+      },
+      Math.max(1, at - performance.now()),
+    );
+    this.#wakeTimer.unref();
+  }
+
+  #wakeAt = Number.POSITIVE_INFINITY;
+
+  #emptyView(): ServicesView {
+    return {
+      isSynced: false,
+      isCurrent: false,
+      isLeading: false,
+      plan: undefined,
+      services: [],
+      owners: new Map(),
+      holdings: new Map(),
+      problems: [],
+      ownersEpoch: 0,
+      pendingWrites: 0,
+    };
+  }
+}
+
+function confirmedOf(services: readonly ServiceObject[]): ReadonlySet<string> {
+  const texts = new Set<string>();
+  for (const { ingress } of services) for (const { text } of ingress) texts.add(text);
+  return texts;
+}
+
+function tentativeOf(given: readonly Given[], quarantined: ReadonlyMap<string, unknown>): readonly Ip[] {
+  const found = new Map<string, Ip>();
+  for (const { unconfirmed } of given) {
+    for (const ip of unconfirmed) if (!quarantined.has(ip.text)) found.set(ip.text, ip);
+  }
+  return [...found.values()];
+}
+
+function heldOf(holdings: ReadonlyMap<string, ServiceHolding>): ReadonlySet<string> {
+  const held = new Set<string>();
+  for (const { address, phase, announcements } of holdings.values()) {
+    if (phase === 'holding' && announcements > 0) held.add(address);
+  }
+  return held;
+}

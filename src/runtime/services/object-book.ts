@@ -1,0 +1,287 @@
+/**
+ * The watched objects as the plan takes them: decoded, in lists that stay the same value while nothing in them changes. An
+ * object that was edited into nonsense keeps what it last said, and its problems are told: a slip in a pool must not take
+ * an address from a Service that runs.
+ */
+
+import { isDeepStrictEqual } from 'node:util';
+import type { JsonObject } from '../../base/json.ts';
+import type { CustomKind, ObjectWatch, WatchedKind } from '../../kube/object-watch.ts';
+import { indexEndpoints, replaceSlices, type EndpointIndex } from '../../services/endpoints.ts';
+import type {
+  Advertisement,
+  Decoding,
+  EndpointSliceObject,
+  NamespaceObject,
+  NodeObject,
+  ObjectProblem,
+  Pool,
+  ServiceObject,
+} from '../../services/model.ts';
+import { decodeConfigMap, type ConfigMapObject } from '../../services/objects/config-map.ts';
+import { decodeEndpointSlice } from '../../services/objects/endpoint-slice.ts';
+import { decodeNamespace } from '../../services/objects/namespace.ts';
+import { decodeNode } from '../../services/objects/node.ts';
+import { decodeService } from '../../services/objects/service.ts';
+import { assemblePools, NO_POOLS, type PoolSources } from '../../services/pools/assemble.ts';
+import { decodeCiliumPolicy, decodeCiliumPool } from '../../services/pools/cilium.ts';
+import type { PoolList } from '../../services/pools/environment.ts';
+import { readKubeVipPools } from '../../services/pools/kube-vip.ts';
+import { decodeBgpAdvertisement, decodeIpAddressPool, decodeL2Advertisement } from '../../services/pools/metallb.ts';
+
+/** What the watch keeps of each object; see OBJECT_DECODERS. */
+export interface ObjectDecodings {
+  readonly service: Decoding<ServiceObject>;
+  readonly node: Decoding<NodeObject>;
+  readonly namespace: Decoding<NamespaceObject>;
+  readonly endpointSlice: Decoding<EndpointSliceObject>;
+  readonly configMap: Decoding<ConfigMapObject>;
+}
+
+export const OBJECT_DECODERS = {
+  service: decodeService,
+  node: decodeNode,
+  namespace: decodeNamespace,
+  endpointSlice: decodeEndpointSlice,
+  configMap: decodeConfigMap,
+} as const;
+
+export type WatchedObjects = Pick<
+  ObjectWatch<ObjectDecodings>,
+  'services' | 'nodes' | 'namespaces' | 'endpointSlices' | 'configMap' | 'custom'
+>;
+
+export interface BookedObjects {
+  readonly services: readonly ServiceObject[];
+  readonly namespaces: readonly NamespaceObject[];
+  readonly nodes: readonly NodeObject[];
+  readonly endpoints: EndpointIndex;
+  readonly pools: readonly Pool[];
+  readonly advertisements: readonly Advertisement[];
+  /** Of all objects, and of the pools together. */
+  readonly problems: readonly ObjectProblem[];
+}
+
+const POOL_DECODERS: Readonly<Partial<Record<CustomKind, (raw: unknown) => Decoding<Pool>>>> = {
+  IPAddressPool: decodeIpAddressPool,
+  CiliumLoadBalancerIPPool: decodeCiliumPool,
+};
+const ADVERTISEMENT_DECODERS: Readonly<Partial<Record<CustomKind, (raw: unknown) => Decoding<Advertisement>>>> = {
+  L2Advertisement: decodeL2Advertisement,
+  BGPAdvertisement: decodeBgpAdvertisement,
+  CiliumL2AnnouncementPolicy: decodeCiliumPolicy,
+};
+const POOL_KINDS = new Set<WatchedKind>([
+  'ConfigMap',
+  'Node',
+  ...keysOf(POOL_DECODERS),
+  ...keysOf(ADVERTISEMENT_DECODERS),
+]);
+
+/** Everything, at the first call of update. */
+export const ALL_KINDS: ReadonlySet<WatchedKind> = new Set<WatchedKind>([
+  'Service',
+  'Namespace',
+  'EndpointSlice',
+  ...POOL_KINDS,
+]);
+
+export class ObjectBook {
+  booked: BookedObjects;
+  readonly #environment: PoolList;
+  readonly #lists = {
+    services: new KeptList<ServiceObject>(),
+    nodes: new KeptList<NodeObject>(),
+    namespaces: new KeptList<NamespaceObject>(),
+  };
+  readonly #custom = new Map<CustomKind, CustomList>();
+  #kubeVip: PoolList = NO_POOLS;
+  #configMap: ConfigMapObject | undefined;
+  #poolProblems: readonly ObjectProblem[] = [];
+  #sliceProblems: readonly ObjectProblem[] = [];
+
+  constructor(environment: PoolList) {
+    this.#environment = environment;
+    this.booked = {
+      services: [],
+      namespaces: [],
+      nodes: [],
+      endpoints: indexEndpoints([]),
+      pools: [],
+      advertisements: [],
+      problems: [],
+    };
+  }
+
+  /** Takes in what has changed of these kinds. */
+  update(watch: WatchedObjects, kinds: ReadonlySet<WatchedKind>): BookedObjects {
+    const { services, nodes, namespaces } = this.#lists;
+    if (kinds.has('Service')) services.update(watch.services);
+    if (kinds.has('Node')) nodes.update(watch.nodes);
+    if (kinds.has('Namespace')) namespaces.update(watch.namespaces);
+    const endpoints = kinds.has('EndpointSlice') ? this.#updateSlices(watch.endpointSlices) : this.booked.endpoints;
+    const pools = [...POOL_KINDS].some((kind) => kinds.has(kind)) ? this.#updatePools(watch, kinds) : this.booked;
+    this.booked = {
+      services: services.values,
+      nodes: nodes.values,
+      namespaces: namespaces.values,
+      endpoints,
+      pools: pools.pools,
+      advertisements: pools.advertisements,
+      problems: this.#allProblems(),
+    };
+    return this.booked;
+  }
+
+  #allProblems(): readonly ObjectProblem[] {
+    const { services, nodes, namespaces } = this.#lists;
+    const parts = [services.problems, nodes.problems, namespaces.problems, this.#sliceProblems, this.#poolProblems];
+    const all = parts.flat();
+    return isDeepStrictEqual(all, this.booked.problems) ? this.booked.problems : all;
+  }
+
+  #updateSlices(slices: ReadonlyMap<string, Decoding<EndpointSliceObject>>): EndpointIndex {
+    const index = this.booked.endpoints;
+    const changes: [string, EndpointSliceObject | undefined][] = [];
+    const problems: ObjectProblem[] = [];
+    for (const [key, { value, problems: own }] of slices) {
+      if (own.length > 0) problems.push(...own);
+      if (value !== undefined && index.slices.get(value.key) !== value) changes.push([value.key, value]);
+      else if (value === undefined && !index.slices.has(key)) continue;
+    }
+    for (const key of index.slices.keys()) if (!slices.has(key)) changes.push([key, undefined]);
+    this.#sliceProblems = problems;
+    return changes.length === 0 ? index : replaceSlices(index, changes);
+  }
+
+  #updatePools(
+    watch: WatchedObjects,
+    kinds: ReadonlySet<WatchedKind>,
+  ): Pick<BookedObjects, 'pools' | 'advertisements'> {
+    const problems: ObjectProblem[] = [];
+    if (kinds.has('ConfigMap')) this.#readConfigMap(watch.configMap);
+    for (const kind of [...keysOf(POOL_DECODERS), ...keysOf(ADVERTISEMENT_DECODERS)]) {
+      if (kinds.has(kind)) this.#customList(kind).update(watch.custom(kind));
+    }
+    problems.push(...(watch.configMap?.problems ?? []));
+    const sources: PoolSources = {
+      environment: this.#environment,
+      kubeVip: this.#kubeVip,
+      pools: keysOf(POOL_DECODERS).flatMap((kind) => this.#customList(kind).pools()),
+      advertisements: keysOf(ADVERTISEMENT_DECODERS).flatMap((kind) => this.#customList(kind).advertisements()),
+      nodes: this.#lists.nodes.values,
+    };
+    const assembled = assemblePools(sources);
+    this.#poolProblems = [...problems, ...assembled.problems];
+    const { pools, advertisements } = this.booked;
+    return {
+      pools: isDeepStrictEqual(assembled.pools, pools) ? pools : assembled.pools,
+      advertisements: isDeepStrictEqual(assembled.advertisements, advertisements)
+        ? advertisements
+        : assembled.advertisements,
+    };
+  }
+
+  #readConfigMap(decoding: Decoding<ConfigMapObject> | undefined): void {
+    if (decoding !== undefined && decoding.value === undefined) return; // as it last was
+    const configMap = decoding?.value;
+    if (configMap === this.#configMap) return;
+    this.#configMap = configMap;
+    this.#kubeVip = configMap === undefined ? NO_POOLS : readKubeVipPools(configMap);
+  }
+
+  #customList(kind: CustomKind): CustomList {
+    let list = this.#custom.get(kind);
+    if (list === undefined) {
+      list = new CustomList(POOL_DECODERS[kind], ADVERTISEMENT_DECODERS[kind]);
+      this.#custom.set(kind, list);
+    }
+    return list;
+  }
+}
+
+/** Objects of one kind; what became unusable stays as it was. */
+class KeptList<T> {
+  values: readonly T[] = [];
+  problems: readonly ObjectProblem[] = [];
+  #byKey = new Map<string, T>();
+
+  update(decodings: ReadonlyMap<string, Decoding<T>>): void {
+    const next = new Map<string, T>();
+    const problems: ObjectProblem[] = [];
+    for (const [key, { value, problems: own }] of decodings) {
+      const kept = value ?? this.#byKey.get(key);
+      if (kept !== undefined) next.set(key, kept);
+      if (own.length > 0) problems.push(...own);
+    }
+    this.problems = problems;
+    const isSame = next.size === this.#byKey.size && [...next].every(([key, value]) => this.#byKey.get(key) === value);
+    if (isSame) return;
+    this.#byKey = next;
+    this.values = [...next.values()];
+  }
+}
+
+interface Made<T> {
+  readonly raw: JsonObject;
+  readonly decoding: Decoding<T>;
+}
+
+class CustomList {
+  readonly #pools: DecodedList<Pool>;
+  readonly #advertisements: DecodedList<Advertisement>;
+
+  constructor(
+    pool: ((raw: unknown) => Decoding<Pool>) | undefined,
+    advertisement: ((raw: unknown) => Decoding<Advertisement>) | undefined,
+  ) {
+    this.#pools = new DecodedList(pool);
+    this.#advertisements = new DecodedList(advertisement);
+  }
+
+  update(raws: ReadonlyMap<string, JsonObject>): void {
+    this.#pools.update(raws);
+    this.#advertisements.update(raws);
+  }
+
+  pools(): readonly Decoding<Pool>[] {
+    return this.#pools.decodings;
+  }
+
+  advertisements(): readonly Decoding<Advertisement>[] {
+    return this.#advertisements.decodings;
+  }
+}
+
+/** Decodes only what is new. */
+class DecodedList<T> {
+  decodings: readonly Decoding<T>[] = [];
+  readonly #decode: ((raw: unknown) => Decoding<T>) | undefined;
+  #made = new Map<string, Made<T>>();
+
+  constructor(decode: ((raw: unknown) => Decoding<T>) | undefined) {
+    this.#decode = decode;
+  }
+
+  update(raws: ReadonlyMap<string, JsonObject>): void {
+    const decode = this.#decode;
+    if (decode === undefined) return;
+    const next = new Map<string, Made<T>>();
+    for (const [key, raw] of raws) {
+      const before = this.#made.get(key);
+      if (before?.raw === raw) {
+        next.set(key, before);
+        continue;
+      }
+      const decoding = decode(raw);
+      const value = decoding.value ?? before?.decoding.value;
+      next.set(key, { raw, decoding: value === decoding.value ? decoding : { ...decoding, value } });
+    }
+    this.#made = next;
+    this.decodings = Array.from(next.values(), ({ decoding }) => decoding);
+  }
+}
+
+function keysOf(decoders: Readonly<Partial<Record<CustomKind, unknown>>>): readonly CustomKind[] {
+  return Object.keys(decoders) as CustomKind[]; // the keys of a constant
+}

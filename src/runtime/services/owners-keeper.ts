@@ -1,0 +1,154 @@
+/**
+ * The record of owners as this process lives with it: everybody reads it, the leader writes it when who owns what has
+ * changed, one write at a time and not more often than each WRITE_SPACING_MS. Somebody else's write is taken in first: a
+ * compare-and-swap that fails is decided anew upon what there is then. A record that can't be read counts as empty.
+ */
+
+import type { OwnersRecord, OwnersRecordApi } from '../../kube/owners-record.ts';
+import type { Reflector } from '../../kube/reflector.ts';
+import type { Log } from '../../observe/log.ts';
+import { decodeAssignment, encodeAssignment, type Assignment } from '../../services/assignment.ts';
+
+export interface OwnersKeeperOptions {
+  readonly api: OwnersRecordApi;
+  readonly log: Log;
+  /** The assignment is another one, or it may be written again. */
+  readonly onChange: () => void;
+}
+
+export interface OwnersKeeper {
+  /** As last read or written; the same value while it says the same. */
+  readonly assignment: Assignment;
+  readonly epoch: number;
+  /** What there is, or that there is nothing, has been seen. */
+  readonly isKnown: boolean;
+  start(): void;
+  /** Writes it unless it is what stands there; later, if a write was just made (onChange says when). */
+  write(assignment: Assignment): void;
+  close(): void;
+}
+
+/** A rollout changes owners many times a second; who reads the record needs the last word only. */
+const WRITE_SPACING_MS = 250;
+const RETRY_MS = 1_000;
+
+const NOTHING: Assignment = new Map();
+
+export function keepOwners(options: OwnersKeeperOptions): OwnersKeeper {
+  return new WatchedOwners(options);
+}
+
+class WatchedOwners implements OwnersKeeper {
+  assignment: Assignment = NOTHING;
+  epoch = 0;
+  isKnown = false;
+  readonly #options: OwnersKeeperOptions;
+  #text = '';
+  #resourceVersion: string | undefined;
+  #watch: Reflector | undefined;
+  #isWriting = false;
+  #blockedUntil = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+  /** The last write failed, and that was told. */
+  #isTroubled = false;
+  #isClosed = false;
+
+  constructor(options: OwnersKeeperOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#watch = this.#options.api.watch((record) => this.#observe(record));
+  }
+
+  write(assignment: Assignment): void {
+    if (!this.isKnown || this.#isWriting || this.#isClosed) return;
+    if (assignment === this.assignment) return;
+    const waitMs = this.#blockedUntil - performance.now();
+    if (waitMs > 0) {
+      this.#again(waitMs);
+      return;
+    }
+    const text = encodeAssignment(assignment);
+    if (text === this.#text || (this.#text === '' && assignment.size === 0)) return;
+    this.#isWriting = true;
+    void this.#send(text);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#watch?.stop();
+  }
+
+  /** A watch may be behind our own write: epochs only grow, but where somebody deleted the record. */
+  #observe(record: OwnersRecord | undefined): void {
+    const wasKnown = this.isKnown;
+    this.isKnown = true;
+    if (record !== undefined && record.epoch < this.epoch && this.#isOwnNewer(record)) return;
+    this.#adopt(record);
+    if (!wasKnown) this.#options.onChange();
+  }
+
+  #isOwnNewer({ resourceVersion }: OwnersRecord): boolean {
+    const own = this.#resourceVersion;
+    return own !== undefined && BigInt(asVersion(own)) > BigInt(asVersion(resourceVersion));
+  }
+
+  #adopt(record: OwnersRecord | undefined): void {
+    this.epoch = record?.epoch ?? 0;
+    this.#resourceVersion = record?.resourceVersion;
+    const text = record?.text ?? '';
+    if (text === this.#text) return;
+    this.#text = text;
+    const decoded = text === '' ? undefined : decodeAssignment(text);
+    if (decoded?.ok === false) {
+      this.#options.log.warn('the record of owners cannot be read', { component: 'services', reason: decoded.reason });
+    }
+    this.assignment = decoded?.ok === true ? decoded.value : NOTHING;
+    this.#options.onChange();
+  }
+
+  async #send(text: string): Promise<void> {
+    const { api, log, onChange } = this.#options;
+    const result = await api.write({ epoch: this.epoch + 1, text }, await this.#version());
+    this.#isWriting = false;
+    if (this.#isClosed) return;
+    this.#blockedUntil = performance.now() + (result.ok ? WRITE_SPACING_MS : RETRY_MS);
+    if (result.ok) {
+      this.#isTroubled = false;
+      this.#adopt(result.record);
+    } else {
+      const { failure, message: reason } = result;
+      const isRace = failure === 'conflict' || failure === 'already-exists';
+      const isNews = !isRace && !this.#isTroubled;
+      log[isNews ? 'warn' : 'debug']('the record of owners was not written', { component: 'services', reason });
+      this.#isTroubled = !isRace;
+      if (isRace) await this.#reread();
+    }
+    this.#again(result.ok ? WRITE_SPACING_MS : RETRY_MS);
+    onChange();
+  }
+
+  /** Of a record that is there but can't be read: it is written over. */
+  async #version(): Promise<string | undefined> {
+    if (this.#resourceVersion !== undefined) return this.#resourceVersion;
+    const found = await this.#options.api.read();
+    return found.ok ? found.resourceVersion : undefined;
+  }
+
+  async #reread(): Promise<void> {
+    const found = await this.#options.api.read();
+    if (found.ok && !this.#isClosed) this.#adopt(found.record);
+  }
+
+  #again(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#options.onChange(), ms);
+    this.#timer.unref();
+  }
+}
+
+function asVersion(text: string): string {
+  return /^\d{1,40}$/.test(text) ? text : '0';
+}

@@ -1,0 +1,184 @@
+/**
+ * Goes through the Services after each plan and writes what is new about each: in slices, so that the loop has its turns in
+ * between, and only those about which something differs from the last time. What was handed to the writer isn't handed to
+ * it again until the Service changes or the writer gives up on it.
+ */
+
+import type { StatusPatch } from '../../kube/service-status.ts';
+import type { StatusWriter, WriteEnd } from '../../kube/status-writer.ts';
+import type { Allocation, Ownership, PendingService, Pool, ServiceObject } from '../../services/model.ts';
+import type { ServiceDecision } from '../../services/status.ts';
+import type { ServicesView } from './controller.ts';
+import { patchText, releasePatch, servicePatch } from './service-patch.ts';
+import type { Teller } from './teller.ts';
+
+export interface WritingOptions {
+  readonly self: string;
+  readonly writer: Pick<StatusWriter, 'write'>;
+  readonly teller: Pick<Teller, 'decided' | 'forget' | 'refused'>;
+  /** Something that was to be written wasn't: decide again. */
+  readonly onAgain: () => void;
+}
+
+export interface Round {
+  readonly view: ServicesView;
+  readonly byKey: ReadonlyMap<string, ServiceObject>;
+  readonly isLeading: boolean;
+  /** Services whose addresses the wire is being asked about. */
+  readonly asking: ReadonlySet<string>;
+  /** Addresses this node holds and has announced. */
+  readonly held: ReadonlySet<string>;
+  readonly originOf: (key: string) => Allocation | undefined;
+}
+
+/** As long as one slice may take. */
+const SLICE_MS = 8;
+
+/** What a Service's words depend on: equal ones mean that nothing is to be done. */
+interface Seen {
+  readonly service: ServiceObject;
+  readonly allocation: Allocation | undefined;
+  readonly pending: PendingService | undefined;
+  readonly ownerships: readonly (Ownership | undefined)[];
+  readonly isLeading: boolean;
+  readonly isAsking: boolean;
+  readonly isAnnounced: boolean;
+}
+
+interface Look {
+  readonly allocations: ReadonlyMap<string, Allocation>;
+  readonly pending: ReadonlyMap<string, PendingService>;
+  readonly pools: ReadonlyMap<string, Pool>;
+  readonly now: string;
+}
+
+export class Writing {
+  readonly #options: WritingOptions;
+  readonly #seen = new Map<string, Seen>();
+  /** What was last handed to the writer, by Service, and isn't seen in it yet. */
+  readonly #handed = new Map<string, string>();
+
+  constructor(options: WritingOptions) {
+    this.#options = options;
+  }
+
+  async work(round: Round): Promise<void> {
+    const { plan } = round.view;
+    if (plan === undefined) return;
+    const look: Look = {
+      allocations: new Map(plan.allocations.map((allocation) => [allocation.service.key, allocation])),
+      pending: new Map(plan.pending.map((pending) => [pending.service.key, pending])),
+      pools: new Map(plan.pools.map((pool) => [pool.name, pool])),
+      now: `${new Date().toISOString().slice(0, 19)}Z`,
+    };
+    this.#forget(round.byKey);
+    let sliceEnd = performance.now() + SLICE_MS;
+    for (const service of round.view.services) {
+      this.#look(service, round, look);
+      if (performance.now() < sliceEnd) continue;
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+      sliceEnd = performance.now() + SLICE_MS;
+    }
+  }
+
+  ended(patch: StatusPatch, end: WriteEnd): void {
+    if (end.kind === 'ok' || end.kind === 'superseded') return;
+    if (end.kind === 'failed') {
+      // Refused for what it says: not again before the Service changes.
+      const [, name] = patch.key.split('/');
+      if (name !== undefined) this.#refused(patch.key, end.failure.message);
+      return;
+    }
+    this.#handed.delete(patch.key);
+    this.#seen.delete(patch.key);
+    // A conflict means that the watch has another Service to show: that is soon enough.
+    if (end.kind === 'dropped') this.#options.onAgain();
+  }
+
+  /** Another leads: what was decided as leader isn't remembered. */
+  clear(): void {
+    this.#seen.clear();
+    this.#handed.clear();
+  }
+
+  #refused(key: string, message: string): void {
+    const service = this.#seen.get(key)?.service;
+    if (service !== undefined) this.#options.teller.refused(service, message);
+  }
+
+  #forget(byKey: ReadonlyMap<string, ServiceObject>): void {
+    for (const key of this.#seen.keys()) if (!byKey.has(key)) this.#seen.delete(key);
+    for (const key of this.#handed.keys()) if (!byKey.has(key)) this.#handed.delete(key);
+    this.#options.teller.forget((key) => byKey.has(key));
+  }
+
+  #look(service: ServiceObject, round: Round, look: Look): void {
+    const { key } = service;
+    const { held, isLeading, view } = round;
+    const allocation = look.allocations.get(key);
+    const pending = look.pending.get(key);
+    const ownerships = (allocation?.addresses ?? []).map(({ text }) => view.owners.get(text));
+    const first = ownerships[0]?.address.text;
+    const seen: Seen = {
+      service,
+      allocation,
+      pending,
+      ownerships,
+      isLeading,
+      isAsking: round.asking.has(key),
+      isAnnounced: first !== undefined && held.has(first),
+    };
+    const before = this.#seen.get(key);
+    if (before !== undefined && isSame(before, seen)) return;
+    if (before !== undefined && before.service !== service) this.#handed.delete(key);
+    this.#seen.set(key, seen);
+    if (service.isBeingDeleted) return;
+    const patch =
+      allocation === undefined && pending === undefined
+        ? releaseOf(service, isLeading, view)
+        : this.#patchOf(seen, round, look);
+    if (patch === undefined) return;
+    const text = patchText(patch);
+    if (this.#handed.get(key) === text) return;
+    this.#handed.set(key, text);
+    this.#options.writer.write(patch);
+  }
+
+  #patchOf(seen: Seen, round: Round, { pools, now }: Look): StatusPatch | undefined {
+    const { service, allocation, pending, isLeading, isAsking, isAnnounced } = seen;
+    const ownerships = seen.ownerships.filter((each) => each !== undefined);
+    const decision: ServiceDecision = { service, allocation, pending, ownerships };
+    const isConfirmed = ownerships.length === (allocation?.addresses.length ?? 0);
+    if (isLeading && !isAsking && isConfirmed) this.#options.teller.decided(decision);
+    return servicePatch({
+      decision,
+      self: this.#options.self,
+      isLeading,
+      isGiven: !isAsking,
+      origin: round.originOf(service.key),
+      isAnnounced,
+      poolOf: (name) => pools.get(name),
+      now,
+    });
+  }
+}
+
+/** A Service that the plan has nothing to say of: none of ours, though perhaps it was. Followers plan for some only. */
+function releaseOf(service: ServiceObject, isLeading: boolean, { isCurrent }: ServicesView): StatusPatch | undefined {
+  return isLeading && isCurrent ? releasePatch(service) : undefined;
+}
+
+function isSame(a: Seen, b: Seen): boolean {
+  return (
+    a.service === b.service &&
+    a.allocation === b.allocation &&
+    a.pending === b.pending &&
+    a.isLeading === b.isLeading &&
+    a.isAsking === b.isAsking &&
+    a.isAnnounced === b.isAnnounced &&
+    a.ownerships.length === b.ownerships.length &&
+    a.ownerships.every((each, index) => each === b.ownerships[index])
+  );
+}
