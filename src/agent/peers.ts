@@ -34,7 +34,7 @@ import {
 import { isWireSilent, type VipState } from '../vip/vip.ts';
 import type { Effect } from './effect.ts';
 import type { AgentEvent } from './event.ts';
-import { isEligible } from './eligibility.ts';
+import { isEligible, servesOnly } from './eligibility.ts';
 import { isOurs } from './kernel-view.ts';
 import type { AgentRules, AgentState, KernelView, PeersState } from './state.ts';
 
@@ -169,7 +169,8 @@ export function assess(rules: AgentRules, state: AgentState, now: MonotonicMs): 
 }
 
 function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assessment {
-  let isSilent = false;
+  // Without a control-plane VIP there is nothing to ask for: who leads answers for nothing by that alone.
+  let isSilent = servesOnly(rules);
   state.vips.forEach((vip) => (isSilent ||= isWireSilent(rules.vip, vip, now)));
   const { view } = state.peers;
   const voters = view.set?.voters ?? [];
@@ -344,6 +345,7 @@ function memberText({ name, addresses, port, isLeaving }: Member): string {
 export function heartbeatEffects(
   rules: AgentRules,
   state: AgentState,
+  event: AgentEvent,
   now: MonotonicMs,
 ): { readonly state: AgentState; readonly effects: readonly Effect[] } {
   const { peers } = state;
@@ -351,7 +353,9 @@ export function heartbeatEffects(
   if (others.length === 0) return { state, effects: [] };
   const beat = ownBeat(rules, state, now);
   const isNews = peers.lastBeat === undefined || isDifferent(beat, peers.lastBeat);
-  const isDue = now >= peers.nextBeatAt || (isNews && now >= after(peers.lastBeatAt, BEAT_SPACING_MS));
+  // Awake for another's beat, it sends its own if that is nearly due: soon all beat together, and wake once instead of each.
+  const earlyMs = event.kind === 'heartbeat.received' ? rules.heartbeat.intervalMs / 4 : 0;
+  const isDue = now >= peers.nextBeatAt - earlyMs || (isNews && now >= after(peers.lastBeatAt, BEAT_SPACING_MS));
   if (!isDue) {
     return { state: isNews === peers.isNewsWaiting ? state : withPeers(state, { isNewsWaiting: isNews }), effects: [] };
   }
@@ -394,8 +398,8 @@ function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {
     term: ownTerm(state),
     isApiWorking: isApiWorking(rules, state, now),
     isEligible: isEligible(rules, state) && !state.peers.isDrainedByOperator,
-    isDraining: isDraining(state),
-    isHolding: isHolding(state, now),
+    isDraining: isDraining(state) || (rules.services?.isEnabled === true && state.lifecycle !== 'running'),
+    isHolding: servesOnly(rules) ? isServing(state, now) : isHolding(state, now),
     isLeading: isActing(state, now),
     isProvisional: state.election.provisionalSince !== undefined,
     priority: rules.heartbeat.priority,
@@ -413,6 +417,14 @@ function isHolding(state: AgentState, now: MonotonicMs): boolean {
   const isTakingOver = move?.kind === 'gained' && !move.isComplete && now < after(move.at, TAKEOVER_MS);
   const holds = (vip: (typeof vips)[number]): boolean => vip.phase === 'holding';
   return vips.length > 0 && (isTakingOver ? vips.every(holds) : vips.some(holds));
+}
+
+/** The same where there are only Services: who leads does, once it answers for what comes with the lead. */
+function isServing({ election, services, moves }: AgentState, now: MonotonicMs): boolean {
+  if (election.phase !== 'leading' || election.isResigning) return false;
+  const move = moves.at(-1);
+  const isTakingOver = move?.kind === 'gained' && now < after(move.at, TAKEOVER_MS);
+  return services.isSpread || !isTakingOver || services.counts.held >= services.counts.own;
 }
 
 /** Whether this node is, or is about to be, the holder. A kernel that goes on refusing every address makes it none. */

@@ -2,9 +2,9 @@
  * The whole node as one function: `step(rules, state, event, now) → { state, effects }`. It reads no clock and performs
  * nothing; `agentDeadline` says when it next wants a tick. One turn runs these stages, each a function of the last:
  *
- *   kernel ─▶ names ─▶ peers ─▶ election ─▶ departure ─▶ addresses ─▶ capture ─▶ heartbeat ─▶ shutdown ─▶ report
- *   (what is) (which)  (who is  (who may)   (who should) (hold, drop) (listen)   (tell)       (release)   (log, Event)
- *                       there)
+ *   kernel ─▶ names ─▶ peers ─▶ election ─▶ departure ─▶ addresses ─▶ services ─▶ capture ─▶ heartbeat ─▶ shutdown ─▶ report
+ *   (what is) (which)  (who is  (who may)   (who should) (hold, drop) (the same   (listen)   (tell)       (release)   (log,
+ *                       there)                                         for many)                                       Event)
  *
  * Effects come out with the machine's own first (addresses, frames) and the API's after them: nothing that another
  * machine must answer ever precedes a withdrawal.
@@ -41,6 +41,8 @@ import {
 } from './peers.ts';
 import { reportProblems } from './problems.ts';
 import { reportTurn } from './report.ts';
+import { partKernelNews } from './services/found.ts';
+import { isServicesGone, isServing, servicesDeadline, stepServices } from './services/step.ts';
 import type { AgentRules, AgentState, KernelView } from './state.ts';
 import { noteSuspicion } from './suspicion.ts';
 
@@ -55,19 +57,23 @@ export const SHUTDOWN_DEADLINE_MS = 3000;
 /** Who handed over lets go within this: its patience, and its kernel's word. */
 const PARTNER_MS = HANDOVER_PATIENCE_MS + WITHDRAW_PATIENCE_MS;
 
-export function step(rules: AgentRules, before: AgentState, event: AgentEvent, now: MonotonicMs): AgentStep {
+export function step(rules: AgentRules, before: AgentState, happened: AgentEvent, now: MonotonicMs): AgentStep {
   if (before.lifecycle === 'stopped') return { state: before, effects: [] };
-  const seen = seeKernel(rules, event.kind === 'shutdown' ? beginStop(before, now) : before, event);
+  const parted = partEvent(rules, happened.kind === 'shutdown' ? beginStop(before, now) : before, happened);
+  const { event } = parted;
+  const seen = seeKernel(rules, parted.state, event);
   const named = stepNames(rules, seen, event, now);
   const heard = noteSuspicion(rules, hearReasons(rules, hearPeers(rules, named.state, event, now), event, now), now);
   const elected = elect(rules, heard, event, now);
   const departed = depart(rules, { state: followVoters(elected.state, now), outputs: elected.outputs }, now);
   const held = stepAddresses(rules, departed.state, event, now);
-  const withdrawn = confirmWithdrawal(rules, { state: held.state, outputs: departed.outputs }, now);
-  const capture = captureEffects(withdrawn.state);
-  const told = heartbeatEffects(rules, capture.state, now);
+  const { hasConsent } = departed.state;
+  const served = stepServices(rules, held.state, { event: happened, hasConsent }, now);
+  const withdrawn = confirmWithdrawal(rules, { state: served.state, outputs: departed.outputs }, now);
+  const capture = captureEffects(rules, withdrawn.state);
+  const told = heartbeatEffects(rules, capture.state, event, now);
   const registered = registerEffects(rules, told.state, now);
-  const stopped = finishStop(registered.state, now);
+  const stopped = finishStop(rules, registered.state, now);
   const reported = reportTurn(rules, stopped.state, { outputs: withdrawn.outputs, notes: held.notes, event }, now);
   const problems = reportProblems(rules, reported.state);
   return {
@@ -75,6 +81,7 @@ export function step(rules: AgentRules, before: AgentState, event: AgentEvent, n
     effects: joined(
       capture.effects,
       held.effects,
+      served.effects,
       told.effects,
       leaseEffects(withdrawn.outputs),
       registered.effects,
@@ -107,6 +114,7 @@ export function agentDeadline(rules: AgentRules, state: AgentState, now: Monoton
     peersDeadline(rules, state, now),
     departureDeadline(state, now),
     nameDeadline(state),
+    servicesDeadline(rules, state, now),
     stopDeadline(state, now),
     vips,
   );
@@ -148,6 +156,21 @@ function kernelAfter(kernel: KernelView | undefined, event: AgentEvent): KernelV
     default:
       return kernel;
   }
+}
+
+/** What the kernel says of Service addresses is taken out of the event, and kept apart (services/found.ts). */
+function partEvent(
+  rules: AgentRules,
+  state: AgentState,
+  event: AgentEvent,
+): { readonly state: AgentState; readonly event: AgentEvent } {
+  if (!isServing(rules)) return { state, event };
+  const parted = partKernelNews(rules, state, event);
+  const isSame = parted.found === state.services.found;
+  return {
+    state: isSame ? state : { ...state, services: { ...state.services, found: parted.found } },
+    event: parted.event,
+  };
 }
 
 interface Elected {
@@ -239,16 +262,19 @@ function confirmWithdrawal(rules: AgentRules, turn: Elected, now: MonotonicMs): 
   if (election.phase !== 'leading' || !election.isResigning) return turn;
   const isPatienceOver = resigningSince !== undefined && now >= after(resigningSince, WITHDRAW_PATIENCE_MS);
   const vips = [...turn.state.vips.values()];
-  const isGone = vips.every(isIdle);
+  // The Lease says who answers for the addresses of Services too, unless these are spread.
+  const isRid = turn.state.services.isSpread || isServicesGone(rules, turn.state);
+  const isGone = isRid && vips.every(isIdle);
   const isConfirmed = isGone && vips.every((vip) => hasHeldAlone(vip, now));
   return isGone || isPatienceOver ? applyElection(rules, turn, { kind: 'withdrawn', isConfirmed }, now) : turn;
 }
 
-function finishStop(state: AgentState, now: MonotonicMs): AgentStep {
+function finishStop(rules: AgentRules, state: AgentState, now: MonotonicMs): AgentStep {
   if (state.stoppingSince === undefined) return { state, effects: [] };
   const isDone =
     state.election.phase === 'following' &&
     state.election.pending === undefined &&
+    isServicesGone(rules, state) &&
     [...state.vips.values()].every(isIdle);
   if (!isDone && now < after(state.stoppingSince, SHUTDOWN_DEADLINE_MS)) return { state, effects: [] };
   return { state: { ...state, lifecycle: 'stopped' }, effects: [{ kind: 'exit', code: 0 }] };
