@@ -79,6 +79,8 @@ interface Overlap {
   readonly since: number;
   /** Since when the two could hear each other, frames neither lost nor late. */
   readonly connectedSince: number | undefined;
+  /** The same, and both had a process that could hear. */
+  readonly hearingSince: number | undefined;
 }
 
 /** Silence, what others say of it, the wire, the API's patience, and loops that are busy with something else. */
@@ -184,16 +186,21 @@ export class Watchman {
     const { rules, schedule, lan } = this.#options;
     const { now } = schedule;
     const isTogether = this.#isClear() && lan.isConnected(a, b);
-    const known = this.#overlaps.get(pair) ?? { since: now, connectedSince: undefined };
-    const overlap: Overlap = { ...known, connectedSince: isTogether ? (known.connectedSince ?? now) : undefined };
+    const known = this.#overlaps.get(pair);
+    const isHearing = isTogether && a.isActing && b.isActing;
+    const overlap: Overlap = {
+      since: known?.since ?? now,
+      connectedSince: isTogether ? (known?.connectedSince ?? now) : undefined,
+      hearingSince: isHearing ? (known?.hearingSince ?? now) : undefined,
+    };
     this.#overlaps.set(pair, overlap);
     if (this.isExcusing || this.#isHandedOver(a, b)) return;
     if (!rules.heartbeat.isEnabled) this.#fail('one-holder', `two kernels answer: ${pair}`);
-    const isDeaf = !a.isActing || !b.isActing;
     const lifetimeMs = rules.vip.lifetimeSeconds * 1000 + LATENESS_MAX_MS;
     const apartMs = Math.max(rules.election.renewDeadlineMs + OUTAGE_SKEW_MS + 1000, lifetimeMs);
-    const togetherMs = overlap.connectedSince === undefined ? 0 : now - overlap.connectedSince;
-    if (togetherMs > (isDeaf ? lifetimeMs : CONNECTED_MS)) {
+    const togetherMs = now - (overlap.connectedSince ?? now);
+    const isTooLong = togetherMs > lifetimeMs || now - (overlap.hearingSince ?? now) > CONNECTED_MS;
+    if (isTooLong) {
       this.#fail('one-holder', `two kernels that reach each other answer for ${Math.round(togetherMs)} ms: ${pair}`);
     }
     if (now - overlap.since > apartMs) {
