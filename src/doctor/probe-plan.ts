@@ -1,7 +1,6 @@
 /**
  * Which addresses to ask for on the wire, and through which interface: those of the pools that nobody has, and the virtual
- * IPs while nobody is known to hold them. Of large pools a sample, spread evenly: a DHCP server's range is seldom a single
- * address. An address is asked for through the interface whose subnet holds it, for elsewhere nobody would answer.
+ * IPs while nobody is known to hold them. Of large pools a sample: a DHCP server's range is seldom a single address. One is asked for through the interface whose subnet holds it, for elsewhere nobody would answer.
  */
 
 import { prefixContains, type Ip } from '../base/ip.ts';
@@ -17,7 +16,6 @@ import {
   withoutRanges,
 } from '../services/address-range.ts';
 import type { AddressRange } from '../services/model.ts';
-import { valueOr } from './fact.ts';
 import { ingressOf, leaseHolder, subnetsOf, type Subject } from './subject.ts';
 
 /** Addresses asked for in one examination: three probes each are 1.2 s of four frames every 2 ms (RFC 5227 §2.1.1). */
@@ -61,38 +59,34 @@ function vipsToProbe({ facts, vips }: Subject): readonly Ip[] {
 }
 
 /** Of the pools, less what anybody in the cluster has. */
-function freeRanges({ facts, pools, services, nodes, vips, isServing }: Subject): readonly AddressRange[] {
+function freeRanges({ facts, pools, services, isServing }: Subject): readonly AddressRange[] {
   // Without the Services every address of them would look like a stranger's.
   if (!isServing || !services.isKnown) return [];
-  const own = facts.machine.kernel.isKnown ? facts.machine.kernel.value.addresses.map(({ prefix }) => prefix.ip) : [];
-  const gateways = facts.machine.kernel.isKnown
-    ? facts.machine.kernel.value.defaultRoutes.flatMap(({ gateway }) => gateway ?? [])
-    : [];
-  const taken = [
-    ...ingressOf(services.value),
-    ...valueOr(nodes, []).flatMap(({ addresses }) => addresses),
-    ...vips.ips,
-    ...own,
-    ...gateways,
-  ].map((ip) => ({ first: ip, last: ip }));
-  return withoutRanges(sortRanges(pools.pools.flatMap(({ ranges }) => ranges)), sortRanges(taken));
+  const { kernel } = facts.machine;
+  const own = kernel.isKnown ? kernel.value.addresses.map(({ prefix }) => prefix.ip) : [];
+  const taken = [...ingressOf(services.value), ...own].map((ip) => ({ first: ip, last: ip }));
+  return withoutRanges(pools.usable, sortRanges(taken));
 }
 
-/** Up to `max` addresses at even distances over all ranges. */
+/** Up to `max` addresses: small ranges whole, of the others an equal share each. */
 function sample(ranges: readonly AddressRange[], max: number): readonly Ip[] {
-  const total = ranges.reduce((sum, range) => sum + rangeSize(range), 0n);
-  const count = total < BigInt(max) ? Number(total) : max;
-  const addresses: Ip[] = [];
-  let passed = 0n;
-  let next = 0;
-  for (const range of ranges) {
-    const size = rangeSize(range);
-    for (; next < count; next += 1) {
-      const place = (BigInt(next) * total) / BigInt(count);
-      if (place >= passed + size) break;
-      addresses.push(ipAt(range.first.family, ipValue(range.first) + place - passed));
-    }
-    passed += size;
-  }
-  return addresses;
+  const bySize = ranges.map((range) => ({ range, size: rangeSize(range) }));
+  bySize.sort((a, b) => (a.size < b.size ? -1 : Number(a.size > b.size)));
+  let left = max;
+  return bySize.flatMap(({ range, size }, index) => {
+    const share = Math.ceil(left / (bySize.length - index));
+    const count = size < BigInt(share) ? Number(size) : share;
+    left -= count;
+    return sampleOf(range, size, count);
+  });
+}
+
+/** Half of them the first ones, which are given next; the others at even distances over the rest. */
+function sampleOf({ first }: AddressRange, size: bigint, count: number): readonly Ip[] {
+  const begin = Math.ceil(count / 2);
+  const [rest, spread] = [size - BigInt(begin), BigInt(count - begin)];
+  return Array.from({ length: count }, (_, index) => {
+    const place = index < begin ? BigInt(index) : BigInt(begin) + (BigInt(index - begin) * rest) / spread;
+    return ipAt(first.family, ipValue(first) + place);
+  });
 }

@@ -9,8 +9,16 @@ import { asObject, asText, metadataText, type JsonObject } from '../base/json.ts
 import { electionLease } from '../config/election-lease.ts';
 import type { OptionName } from '../config/schema.ts';
 import type { InterfaceAddress, KernelSnapshot, Link } from '../protocol/netlink/records.ts';
-import { parseRange, prefixRange, rangesOverlap } from '../services/address-range.ts';
-import type { Advertisement, Decoding, NodeObject, ObjectProblem, Pool, ServiceObject } from '../services/model.ts';
+import { parseRange, prefixRange, rangesOverlap, sortRanges } from '../services/address-range.ts';
+import type {
+  AddressRange,
+  Advertisement,
+  Decoding,
+  NodeObject,
+  ObjectProblem,
+  Pool,
+  ServiceObject,
+} from '../services/model.ts';
 import { decodeConfigMap } from '../services/objects/config-map.ts';
 import { decodeNode } from '../services/objects/node.ts';
 import { decodeService } from '../services/objects/service.ts';
@@ -19,7 +27,7 @@ import { decodeCiliumPolicy, decodeCiliumPool } from '../services/pools/cilium.t
 import { parseSvcPools } from '../services/pools/environment.ts';
 import { readKubeVipPools } from '../services/pools/kube-vip.ts';
 import { decodeBgpAdvertisement, decodeIpAddressPool, decodeL2Advertisement } from '../services/pools/metallb.ts';
-import { reservationProblems, reservationsOf } from '../services/reservation.ts';
+import { indexReservations, reservationProblems, reservationsOf, unreservedRanges } from '../services/reservation.ts';
 import { derive, unknownOf, type Fact, type Unknown } from './fact.ts';
 import type { CustomKind, Facts } from './facts.ts';
 
@@ -47,6 +55,8 @@ export interface PoolView {
   readonly pools: readonly Pool[];
   readonly advertisements: readonly Advertisement[];
   readonly problems: readonly ObjectProblem[];
+  /** Addresses that can be given, in ascending order: those of pools less what is reserved. */
+  readonly usable: readonly AddressRange[];
   /** Sources that could not be read. */
   readonly unread: readonly Unknown[];
 }
@@ -193,6 +203,10 @@ function poolsOf(facts: Facts, around: Surroundings): PoolView {
       ...assembled.problems,
       ...reservationProblems(assembled.pools, reservations),
     ],
+    usable: unreservedRanges(
+      sortRanges(assembled.pools.flatMap(({ ranges }) => ranges)),
+      indexReservations(reservations),
+    ),
     unread: unknownOf(kubeVipPools, ...Object.values(custom)),
   };
 }

@@ -87,11 +87,14 @@ export function checkKubeconfigs(subject: Subject): readonly Finding[] {
       );
     }
   }
-  return conclude(code, {
-    wrong,
-    unknown: unread,
-    fine: good.join('; ') || 'there are no kubeconfigs of kubeadm here',
-  });
+  if (files.every(({ state }) => state === 'absent')) unread.push(noFiles(facts));
+  return conclude(code, { wrong, unknown: unread, fine: good.join('; ') || 'there is none that could be used' });
+}
+
+/** A container that doesn't see the folder looks like a node without files. */
+function noFiles({ files }: Subject['facts']): Unknown {
+  const paths = files.kubeconfigs.map(({ path }) => path).join(', ') || 'no kubeconfig';
+  return unknown(`there is none of ${paths}`, 'Run this on the node, or name the folder with --kubernetes.');
 }
 
 function bracketed(host: string): string {
@@ -157,6 +160,7 @@ export function checkAdminFiles(subject: Subject): readonly Finding[] {
   const unread = files
     .filter(({ state }) => state === 'unreadable')
     .map(({ path, why }) => unknown(`${path} can't be read: ${why}`, 'Run this as root on the node.'));
+  if (facts.files.kubeconfigs.every(({ state }) => state === 'absent')) unread.push(noFiles(facts));
   const present = files.filter(({ state }) => state === 'read' || state === 'invalid').map(({ path }) => path);
   return conclude(code, {
     wrong,
