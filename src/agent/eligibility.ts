@@ -80,7 +80,7 @@ function interfaceObstacle(rules: AgentRules, kernel: KernelView, ifindex: numbe
 }
 
 function addressObstacle(rules: AgentRules, kernel: KernelView, vips: AgentState['vips']): Obstacle | undefined {
-  if (vips.size === 0) {
+  if (vips.size === 0 && !servesOnly(rules)) {
     return { cause: 'name-changed', code: undefined, message: 'no address is known yet', context: {} };
   }
   for (const vip of vips.values()) {
@@ -96,4 +96,9 @@ function addressObstacle(rules: AgentRules, kernel: KernelView, vips: AgentState
     }
   }
   return undefined;
+}
+
+/** There is no control-plane VIP to hold: who leads, leads only over Services. */
+export function servesOnly(rules: AgentRules): boolean {
+  return rules.sources.length === 0 && rules.services?.isEnabled === true;
 }

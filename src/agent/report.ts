@@ -6,9 +6,10 @@ import type { ElectionOutput, GainCause, LossCause } from '../leader/election-st
 import type { AddressNote } from './addresses.ts';
 import type { Effect } from './effect.ts';
 import { unwillingness } from './departure.ts';
-import { obstacle } from './eligibility.ts';
+import { obstacle, servesOnly } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
 import { logEffect, type Told } from './note.ts';
+import { inShards } from './services/shards.ts';
 import {
   MOVES_MAX,
   vipLink,
@@ -62,8 +63,11 @@ export function reportTurn(rules: AgentRules, before: AgentState, turn: Turn, no
 
 /** A refused system call, at most once in REFUSAL_INTERVAL_MS for each call, address and code. */
 function tellRefusal(state: AgentState, event: Extract<AgentEvent, { kind: 'effect.failed' }>, now: MonotonicMs): Told {
-  const { effect, address, code, message } = event;
-  const key = `${effect} ${address} ${code}`;
+  const { effect, code, message } = event;
+  // A kernel that refuses one address of a Service mostly refuses thousands: told as one.
+  const isService = inShards(state.services.entries, event.address) !== undefined;
+  const address = isService ? `${event.address} and others of Services` : event.address;
+  const key = `${effect} ${isService ? 'services' : address} ${code}`;
   const toldAt = state.refusals.get(key);
   const counted = count(state, 'refusals');
   if (toldAt !== undefined && now < after(toldAt, REFUSAL_INTERVAL_MS)) return { state: counted, effects: [] };
@@ -272,6 +276,7 @@ function settleMove(rules: AgentRules, state: AgentState, now: MonotonicMs): Tol
   const last = state.moves.at(-1);
   if (last === undefined || last.isComplete || last.kind !== 'gained') return { state, effects: [] };
   if (state.election.phase !== 'leading') return { state, effects: [] };
+  if (servesOnly(rules)) return { state: timed(state, 'total', now, true), effects: [] };
   const vips = [...state.vips.values()];
   if (vips.length === 0 || !vips.every((vip) => vip.phase === 'holding' && vip.burstSent > 0)) {
     return { state, effects: [] };
@@ -312,5 +317,5 @@ function count(state: AgentState, name: string): AgentState {
 }
 
 function addressList(state: AgentState): string {
-  return [...state.vips.keys()].join(', ');
+  return state.vips.size === 0 ? 'the lead' : [...state.vips.keys()].join(', ');
 }

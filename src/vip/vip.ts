@@ -227,12 +227,20 @@ function hear(rules: VipRules, state: VipState, wish: VipWish, event: VipEvent, 
     case 'failed':
       return { state: state.phase === 'claiming' ? { ...state, nextAt: after(now, RETRY_MS) } : state, outputs: [] };
     case 'clock-jumped':
-      return { state: state.phase === 'holding' ? { ...state, lifetimeAt: now } : state, outputs: [] };
+      return { state: withRenewalDue(state, now), outputs: [] };
     case 'reannounce':
-      return state.phase === 'holding'
-        ? { state: { ...state, burstSent: 0, nextAt: now }, outputs: [] }
-        : { state, outputs: [] };
+      return { state: withAnnouncementsDue(state, now), outputs: [] };
   }
+}
+
+/** What a jump of the clock asks for; done with the next step. */
+export function withRenewalDue(state: VipState, now: MonotonicMs): VipState {
+  return state.phase === 'holding' ? { ...state, lifetimeAt: now } : state;
+}
+
+/** What a new path asks for; done with the next step. */
+export function withAnnouncementsDue(state: VipState, now: MonotonicMs): VipState {
+  return state.phase === 'holding' ? { ...state, burstSent: 0, nextAt: now } : state;
 }
 
 function hearKernel(before: VipState, wish: VipWish, isPresent: boolean, now: MonotonicMs): VipStep {

@@ -184,3 +184,16 @@ export function livenessDeadline(rules: AgentRules, state: AgentState, now: Mono
   state.services.departed.forEach(({ until }) => note(until));
   return next;
 }
+
+/** Whether some voter that is heard says that it doesn't hear this node. */
+export function isMissedByAnybody(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {
+  const { view } = state.peers;
+  const place = view.set?.voters.findIndex(({ name }) => name === rules.node) ?? -1;
+  if (place < 0) return false;
+  let isMissed = false;
+  view.peers.forEach(({ heartbeat }, name) => {
+    if (heartbeat.epoch !== view.set?.epoch || !isHeard(viewRules(rules), view, name, now)) return;
+    isMissed ||= (heartbeat.hears & (1 << place)) === 0;
+  });
+  return isMissed;
+}

@@ -4,12 +4,15 @@
  * addresses not given yet, and the latest moves. Read by the runtime after each turn, through read.ts.
  */
 
-import type { MonotonicMs } from '../../base/time.ts';
-import type { InterfaceAddress } from '../../protocol/netlink/records.ts';
+import type { Ip } from '../../base/ip.ts';
+import { NEVER, type MonotonicMs } from '../../base/time.ts';
 import type { AddressDuty } from '../../services/duty.ts';
 import type { VipState } from '../../vip/vip.ts';
+import type { AgentState, KernelView } from '../state.ts';
+import type { Found } from './found.ts';
 import type { Departed } from './liveness.ts';
 import { emptyShards, type Shards } from './shards.ts';
+import type { Sites } from './site.ts';
 
 /** In AgentRules; undefined there: no Services. */
 export interface ServicesRules {
@@ -34,6 +37,10 @@ export interface ServiceEntry {
   readonly isWanted: boolean;
   /** Whom this node took for the owner when it last looked; undefined: nobody. */
   readonly owner: string | undefined;
+  /** The last owner that was somebody else. */
+  readonly former: string | undefined;
+  /** This node is the owner and can answer for it. */
+  readonly isMine: boolean;
   /** While this node has to do with the address: it holds or claims it, or its kernel still has it. */
   readonly vip: VipState | undefined;
   /** Where it does. */
@@ -44,6 +51,10 @@ export interface ServiceEntry {
   readonly yieldUntil: MonotonicMs | undefined;
   /** What the wire is being asked about a tentative address. */
   readonly inquiry: Inquiring | undefined;
+  /** When the wire was last found silent while the address was tentative. */
+  readonly silentAt: MonotonicMs | undefined;
+  /** Something was decided about it, and is yet to be done. */
+  readonly dueAt: MonotonicMs;
   /** Number of the move it is part of; 0: none. */
   readonly move: number;
 }
@@ -64,6 +75,8 @@ export type InquiryAnswer =
 export type ServiceMoveCause =
   /** New here, or nobody had it. */
   | 'assigned'
+  /** This node can again what it couldn't for a while. */
+  | 'regained'
   /** Found on this node at start. */
   | 'adopted'
   | 'node-lost'
@@ -104,12 +117,14 @@ export interface ServiceRival {
   readonly lastHeardAt: MonotonicMs;
   /** One of the addresses it was heard to use. */
   readonly address: string;
+  /** Told as a conflict, not only waited for. */
+  readonly isReported: boolean;
 }
 
 export const SERVICE_RIVALS_MAX = 64;
 
 export interface ServicesState {
-  /** Grows whenever something below that others react to does: what is held, liveness, inquiries. */
+  /** Grows whenever something below that others react to does: what is held and where, liveness, inquiries, rivals. */
   readonly version: number;
   /** The first duty has come: what of ours isn't in it goes. */
   readonly isDutyKnown: boolean;
@@ -117,20 +132,51 @@ export interface ServicesState {
   /** By IP text. */
   readonly entries: Shards<ServiceEntry>;
   /** What the kernel has at places of Service addresses, by IP text. */
-  readonly found: Shards<readonly InterfaceAddress[]>;
+  readonly found: Found;
   readonly liveness: Liveness;
+  /** This node has had standing since its start: what it found then is decided on. */
+  readonly hasStood: boolean;
   /** Who left the voter set lost or draining, and the names in the set as last seen. */
   readonly departed: ReadonlyMap<string, Departed>;
   readonly voterNames: readonly string[];
   /** Answers about tentative addresses, by IP text, while these are in the duty. */
   readonly inquiries: ReadonlyMap<string, InquiryAnswer>;
-  /** How many addresses this node is the owner of, and how many of these it answers for. */
-  readonly ownCount: number;
-  readonly heldCount: number;
+  /** How many addresses this node is the owner of, answers for, and has anything to do with. */
+  readonly counts: ServiceCounts;
   /** The last ones, oldest first. */
   readonly moves: readonly ServiceMove[];
-  /** By MAC. */
+  /** Who else answers for addresses of ours, by MAC. */
   readonly rivals: ReadonlyMap<string, ServiceRival>;
+  /** Addresses of the duty that are ordinary ones of this node (ADDRESS_IN_USE_HERE). */
+  readonly used: ReadonlySet<string>;
+  /** Interfaces that the duty names, and those of them that there are. */
+  readonly interfaceNames: ReadonlySet<string>;
+  readonly sites: Sites;
+  /** Addresses of ours that nobody wants: when to delete each again unless it is gone. */
+  readonly strays: ReadonlyMap<string, MonotonicMs>;
+  /** What is listened for, by interface index. */
+  readonly watched: ReadonlyMap<number, readonly Ip[]>;
+  /** When to stop listening for what is no longer of interest. */
+  readonly watchAt: MonotonicMs;
+  /** What the capture was last set to: for control-plane VIPs, and for these. */
+  readonly captured: {
+    readonly vips: ReadonlyMap<number, readonly Ip[]>;
+    readonly watched: ReadonlyMap<number, readonly Ip[]>;
+  };
+  /** Some voter misses this node: whom others answered for us meanwhile has to be told again. */
+  readonly isMissed: boolean;
+  /** What `sites`, `used` and `found` were last compared with. */
+  readonly seen: {
+    readonly links: KernelView['links'] | undefined;
+    readonly addresses: KernelView['addresses'] | undefined;
+    readonly vips: AgentState['vips'] | undefined;
+  };
+}
+
+export interface ServiceCounts {
+  readonly own: number;
+  readonly held: number;
+  readonly involved: number;
 }
 
 export const NO_LIVENESS: Liveness = { lost: [], draining: [], leader: undefined, hasStanding: false };
@@ -145,10 +191,19 @@ export function startServices(): ServicesState {
     liveness: NO_LIVENESS,
     departed: new Map(),
     voterNames: [],
+    hasStood: false,
     inquiries: new Map(),
-    ownCount: 0,
-    heldCount: 0,
+    counts: { own: 0, held: 0, involved: 0 },
     moves: [],
     rivals: new Map(),
+    used: new Set(),
+    interfaceNames: new Set(),
+    sites: new Map(),
+    strays: new Map(),
+    watched: new Map(),
+    watchAt: NEVER,
+    captured: { vips: new Map(), watched: new Map() },
+    isMissed: false,
+    seen: { links: undefined, addresses: undefined, vips: undefined },
   };
 }

@@ -1,0 +1,373 @@
+/**
+ * This node's share of Service addresses, one turn of it: takes in what happened, decides whose what is, does what is due,
+ * and says what became of it. A turn that concerns none of the addresses looks at none of them; one that concerns all
+ * decides about all at once and does what follows from it in portions, so that the loop breathes.
+ *
+ *   liveness, sites ─▶ decide (all, or those the event is about) ─▶ drive (what is due, a portion) ─▶ strays ─▶ tell
+ */
+
+import { after, earliest, NEVER, type MonotonicMs } from '../../base/time.ts';
+import { withAnnouncementsDue, withRenewalDue, type VipRules, type VipState } from '../../vip/vip.ts';
+import { interpretFrame } from '../../vip/wire.ts';
+import type { AddressDuty, ServiceDuty } from '../../services/duty.ts';
+import { isNewPath } from '../addresses.ts';
+import type { Effect } from '../effect.ts';
+import type { AgentEvent } from '../event.ts';
+import { addressKey, isOwnMac } from '../kernel-view.ts';
+import type { AgentRules, AgentState } from '../state.ts';
+import { decide } from './decide.ts';
+import { drive } from './drive.ts';
+import { addressesIn } from './found.ts';
+import { heard } from './inquire.ts';
+import { isMissedByAnybody, judgeLiveness, livenessDeadline, type Judged } from './liveness.ts';
+import { finishMoves } from './moves.ts';
+import { draftOf, dueInDraft, eachOfShards, finishDraft, inShards, putInDraft } from './shards.ts';
+import { interfaceNamesOf, sitesOf, usedHere } from './site.ts';
+import type { ServicesState } from './state.ts';
+import { isAstray, removeStrays, suspectStray } from './strays.ts';
+import { changesOf, entryDeadline, entryOf, putEntry, type Turn } from './turn.ts';
+import { countersWith, tellTurn } from './tell.ts';
+import { watch } from './watch.ts';
+
+export interface ServicesStep {
+  readonly state: AgentState;
+  readonly effects: readonly Effect[];
+}
+
+/** Machines driven in one turn: some milliseconds of system calls. The rest follows after the loop has breathed. */
+export const PORTION = 256;
+const BREATH_MS = 1;
+/** What a portion left undone that was found at start is looked for again. */
+const SETTLE_MS = 1000;
+/** Renewals and announcements of all addresses together stay below some 60 and 20 a second. */
+const ADDRESSES_PER_LIFETIME_SECOND = 20;
+const LIFETIME_MAX_S = 300;
+/** Questions to those who go on answering: some 400 a second in all. */
+const RIVAL_PROBE_MS = { min: 40, max: 5000, each: 2.5 };
+
+export function isServing(rules: AgentRules): boolean {
+  return rules.services?.isEnabled === true;
+}
+
+const NONE: readonly Effect[] = [];
+
+/** `hasConsent`: the election was gained with the former holder's consent in this turn. */
+export function stepServices(
+  rules: AgentRules,
+  before: AgentState,
+  context: { readonly event: AgentEvent; readonly hasConsent: boolean },
+  now: MonotonicMs,
+): ServicesStep {
+  if (!isServing(rules)) return { state: before, effects: NONE };
+  const { event } = context;
+  const duty = event.kind === 'services.duty' ? event.duty : undefined;
+  const state = moveToControlPlane(before);
+  const informed = inform(state, duty);
+  const judged = judgeLiveness(rules, { ...state, services: informed }, now);
+  const isMissed = isMissedByAnybody(rules, state, now);
+  if (isIdleTurn(state.services, informed, { judged, isMissed, context, now })) {
+    return { state: withJudged(state, informed, judged), effects: NONE };
+  }
+  const turn = beginTurn(rules, { ...state, services: informed }, { judged, hasConsent: context.hasConsent, now });
+  decideWhat(turn, state.services, duty);
+  takeEvent(turn, event);
+  if (state.services.isMissed && !isMissed) everyVip(turn, (vip) => withAnnouncementsDue(vip, now));
+  const due = dueInDraft(turn.entries, { deadlineOf: entryDeadline, now, limit: PORTION });
+  for (const address of due) drive(turn, address);
+  removeStrays(turn);
+  return finishTurn(turn, judged, isMissed);
+}
+
+/** What is known of the surroundings, brought up to date: interfaces, addresses of the node, and the duty's terms. */
+function inform(state: AgentState, duty: ServiceDuty | undefined): ServicesState {
+  const { services, kernel } = state;
+  const interfaceNames = duty === undefined ? services.interfaceNames : interfaceNamesOf(duty);
+  const isSame = interfaceNames === services.interfaceNames && kernel?.links === services.seen.links;
+  const sites = isSame || kernel === undefined ? services.sites : sitesOf(kernel, interfaceNames, services.sites);
+  const isUsedSame = duty === undefined && kernel?.addresses === services.seen.addresses && isSame;
+  const used = isUsedSame || kernel === undefined ? services.used : usedHere(kernel, servedBy(services, duty));
+  if (isSame && isUsedSame && duty === undefined) return services;
+  return {
+    ...services,
+    isDutyKnown: services.isDutyKnown || duty !== undefined,
+    isSpread: duty?.isSpread ?? services.isSpread,
+    interfaceNames,
+    sites,
+    used: isSameSet(used, services.used) ? services.used : used,
+    seen: { links: kernel?.links, addresses: kernel?.addresses, vips: services.seen.vips },
+  };
+}
+
+function servedBy(services: ServicesState, duty: ServiceDuty | undefined): { has: (address: string) => boolean } {
+  if (duty === undefined) return { has: (address) => inShards(services.entries, address) !== undefined };
+  return new Set(duty.addresses.map(({ prefix }) => prefix.ip.text));
+}
+
+function isSameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  return a === b || (a.size === b.size && [...a].every((one) => b.has(one)));
+}
+
+/** Nothing to decide, nothing due, and the event is about none of the addresses. */
+function isIdleTurn(
+  before: ServicesState,
+  informed: ServicesState,
+  facts: {
+    readonly judged: Judged;
+    readonly isMissed: boolean;
+    readonly context: { readonly event: AgentEvent; readonly hasConsent: boolean };
+    readonly now: MonotonicMs;
+  },
+): boolean {
+  const { judged, isMissed, context, now } = facts;
+  const isSettled =
+    judged.liveness === before.liveness &&
+    informed.sites === before.sites &&
+    informed.used === before.used &&
+    informed.found === before.found &&
+    isMissed === before.isMissed;
+  const isDue = informed.entries.dueAt <= now || informed.watchAt <= now || straysDueAt(informed) <= now;
+  return isSettled && !isDue && !context.hasConsent && !isAboutServices(context.event);
+}
+
+function isAboutServices(event: AgentEvent): boolean {
+  switch (event.kind) {
+    case 'services.duty':
+    case 'kernel.dumped':
+    case 'kernel.changed':
+    case 'kernel.changes':
+    case 'frame.received':
+    case 'effect.failed':
+    case 'clock.jumped':
+    case 'shutdown':
+      return true;
+    default:
+      return false;
+  }
+}
+
+function withJudged(state: AgentState, services: ServicesState, judged: Judged): AgentState {
+  const voterNames = votersOf(state, services);
+  const isSame =
+    services === state.services && judged.departed === services.departed && voterNames === services.voterNames;
+  return isSame ? state : { ...state, services: { ...services, departed: judged.departed, voterNames } };
+}
+
+function votersOf(state: AgentState, services: ServicesState): readonly string[] {
+  const names = (state.peers.view.set?.voters ?? []).map(({ name }) => name);
+  const { voterNames } = services;
+  const isSame = names.length === voterNames.length && names.every((name, index) => name === voterNames[index]);
+  return isSame ? voterNames : names;
+}
+
+function beginTurn(
+  rules: AgentRules,
+  state: AgentState,
+  context: { readonly judged: Judged; readonly hasConsent: boolean; readonly now: MonotonicMs },
+): Turn {
+  const { services } = state;
+  return {
+    rules,
+    state,
+    services,
+    liveness: context.judged.liveness,
+    sites: services.sites,
+    vipRules: vipRulesFor(rules, services.counts.own),
+    hasConsent: context.hasConsent,
+    now: context.now,
+    entries: draftOf(services.entries),
+    effects: [],
+    tally: new Map(),
+    moves: new Map(),
+    counts: services.counts,
+    inquiries: changesOf(services.inquiries),
+    strays: changesOf(services.strays),
+    rivals: services.rivals,
+    isNews: false,
+    isWatchGrown: false,
+    isWatchShrunk: false,
+  };
+}
+
+/** The rules of one address, so that those of thousands cost no more than those of a few. */
+export function vipRulesFor({ vip }: Pick<AgentRules, 'vip'>, count: number): VipRules {
+  const seconds = Math.min(LIFETIME_MAX_S, Math.ceil(count / ADDRESSES_PER_LIFETIME_SECOND));
+  const { min, max, each } = RIVAL_PROBE_MS;
+  return {
+    ...vip,
+    lifetimeSeconds: Math.max(vip.lifetimeSeconds, seconds),
+    renewalMaxMs: Number.POSITIVE_INFINITY,
+    refreshIntervalMs: Math.max(vip.refreshIntervalMs, seconds * 1000),
+    rivalProbeMs: Math.min(max, Math.max(min, count * each)),
+    // A Service's address is never taken from somebody who answers for it: another one can be given.
+    conflictTimeoutMs: Number.POSITIVE_INFINITY,
+  };
+}
+
+function decideWhat(turn: Turn, before: ServicesState, duty: ServiceDuty | undefined): void {
+  if (duty !== undefined) {
+    followDuty(turn, before, duty.addresses);
+    return;
+  }
+  const { services, liveness, hasConsent } = turn;
+  if (liveness !== before.liveness || services.sites !== before.sites || hasConsent) {
+    for (const [address] of eachOfShards(services.entries)) decide(turn, address);
+    return;
+  }
+  if (services.used === before.used) return;
+  for (const address of new Set([...services.used, ...before.used])) decide(turn, address);
+}
+
+function followDuty(turn: Turn, before: ServicesState, addresses: readonly AddressDuty[]): void {
+  const wanted = new Set<string>();
+  for (const duty of addresses) {
+    const address = duty.prefix.ip.text;
+    if (wanted.has(address)) continue;
+    wanted.add(address);
+    decide(turn, address, duty);
+  }
+  for (const [address, entry] of eachOfShards(before.entries)) {
+    if (wanted.has(address) || !entry.isWanted) continue;
+    decide(turn, address, null);
+    if (inShards(turn.services.found, address) !== undefined) suspectStray(turn, address);
+  }
+  if (before.isDutyKnown) return;
+  for (const [address] of eachOfShards(turn.services.found)) {
+    suspectStray(turn, address, wanted.has(address) ? SETTLE_MS : 0);
+  }
+}
+
+function takeEvent(turn: Turn, event: AgentEvent): void {
+  switch (event.kind) {
+    case 'kernel.changed':
+    case 'kernel.changes': {
+      for (const address of addressesIn(event)) lookAt(turn, address);
+      const changes = event.kind === 'kernel.changed' ? [event.change] : event.changes;
+      for (const { ifindex } of turn.sites.values()) {
+        if (!changes.some((change) => isNewPath(change, ifindex))) continue;
+        everyVip(turn, (vip, index) => (index === ifindex ? withAnnouncementsDue(vip, turn.now) : vip));
+      }
+      if (changes.some(({ kind }) => kind === 'link-gone')) lookAtAll(turn);
+      return;
+    }
+    case 'kernel.dumped':
+      return lookAtAll(turn);
+    case 'frame.received':
+      return hearFrame(turn, event.ifindex, event.frame);
+    case 'effect.failed':
+      if (event.effect === 'address.add') drive(turn, event.address, [{ kind: 'failed' }]);
+      return;
+    case 'clock.jumped':
+      return everyVip(turn, (vip) => withRenewalDue(vip, turn.now));
+    case 'shutdown':
+      if (turn.services.isDutyKnown) return;
+      for (const [address] of eachOfShards(turn.services.found)) suspectStray(turn, address);
+      return;
+    default:
+  }
+}
+
+/** The kernel said something of the address. */
+function lookAt(turn: Turn, address: string): void {
+  const entry = entryOf(turn, address);
+  if (entry?.vip !== undefined) drive(turn, address);
+  else if (entry !== undefined) decide(turn, address);
+  if (isAstray(turn, address)) suspectStray(turn, address);
+}
+
+function lookAtAll(turn: Turn): void {
+  for (const [address, { vip }] of eachOfShards(turn.services.entries)) if (vip !== undefined) drive(turn, address);
+  for (const [address] of eachOfShards(turn.services.found)) {
+    if (entryOf(turn, address)?.vip === undefined) decide(turn, address);
+    if (isAstray(turn, address)) suspectStray(turn, address);
+  }
+}
+
+/** Changes machines without driving them: they are due then, and driven in portions. */
+function everyVip(turn: Turn, change: (vip: VipState, ifindex: number | undefined) => VipState): void {
+  for (const [address] of eachOfShards(turn.services.entries)) {
+    const entry = entryOf(turn, address);
+    if (entry?.vip === undefined) continue;
+    const vip = change(entry.vip, entry.ifindex);
+    if (vip !== entry.vip) putEntry(turn, address, { ...entry, vip });
+  }
+}
+
+function hearFrame(turn: Turn, ifindex: number, frame: Uint8Array): void {
+  const { kernel } = turn.state;
+  const said = interpretFrame(frame);
+  if (kernel === undefined || !said.ok || said.value.kind !== 'uses' || isOwnMac(kernel, said.value.mac.text)) return;
+  const { mac, ip } = said.value;
+  const entry = entryOf(turn, ip.text);
+  if (entry === undefined) return;
+  if (entry.inquiry?.ifindex === ifindex) putEntry(turn, ip.text, heard(turn, ip.text, entry, mac));
+  else if (entry.vip !== undefined && entry.ifindex === ifindex) drive(turn, ip.text, [{ kind: 'rival', mac }]);
+}
+
+/** An address that a name of the control plane has come to mean is the control plane's. */
+function moveToControlPlane(state: AgentState): AgentState {
+  const { services, vips, kernel } = state;
+  if (vips === services.seen.vips) return state;
+  const seen = { ...services.seen, vips };
+  if (kernel === undefined || services.found.size === 0) return { ...state, services: { ...services, seen } };
+  const found = draftOf(services.found);
+  const addresses = new Map(kernel.addresses);
+  vips.forEach((_vip, address) => {
+    for (const one of inShards(services.found, address) ?? []) {
+      addresses.set(addressKey(one.ifindex, one.prefix.ip, one.prefix.length), one);
+    }
+    putInDraft(found, address, undefined);
+  });
+  const isSame = addresses.size === kernel.addresses.size;
+  return {
+    ...state,
+    kernel: isSame ? kernel : { ...kernel, addresses },
+    services: { ...services, seen, found: finishDraft(found) },
+  };
+}
+
+function finishTurn(turn: Turn, judged: Judged, isMissed: boolean): ServicesStep {
+  const { state, services, effects } = turn;
+  const entries = finishDraft(turn.entries, entryDeadline);
+  const isNews = turn.isNews || judged.liveness !== services.liveness;
+  const next: ServicesState = {
+    ...services,
+    ...watch(turn),
+    version: isNews ? services.version + 1 : services.version,
+    entries,
+    liveness: judged.liveness,
+    hasStood: services.hasStood || judged.liveness.hasStanding,
+    departed: judged.departed,
+    voterNames: votersOf(state, services),
+    inquiries: turn.inquiries.map,
+    counts: turn.counts,
+    moves: finishMoves(services, turn.moves),
+    rivals: turn.rivals,
+    strays: turn.strays.map,
+    isMissed,
+  };
+  tellTurn(turn);
+  return { state: { ...state, services: next, counters: countersWith(turn) }, effects };
+}
+
+function straysDueAt({ strays }: ServicesState): MonotonicMs {
+  let next = NEVER;
+  strays.forEach((at) => {
+    if (at < next) next = at;
+  });
+  return next;
+}
+
+/** When Services next want a tick. A portion that is left over waits until the loop has breathed. */
+export function servicesDeadline(rules: AgentRules, state: AgentState, now: MonotonicMs): MonotonicMs {
+  if (!isServing(rules)) return NEVER;
+  const { services } = state;
+  const isTime = services.isDutyKnown || state.lifecycle !== 'running';
+  const due = earliest(services.entries.dueAt, services.watchAt, isTime ? straysDueAt(services) : NEVER);
+  const soonest = due === NEVER ? NEVER : (Math.max(due, after(now, BREATH_MS)) as MonotonicMs);
+  return earliest(soonest, livenessDeadline(rules, state, now));
+}
+
+/** Whether nothing is left of Services on this node that it would have to take away before it goes. */
+export function isServicesGone(rules: AgentRules, { services }: AgentState): boolean {
+  return !isServing(rules) || (services.counts.involved === 0 && services.strays.size === 0);
+}
