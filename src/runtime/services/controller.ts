@@ -10,7 +10,7 @@
  * What is written is worked through in slices of SLICE_MS, each Service only when something about it is new.
  */
 
-import { assess } from '../../agent/peers.ts';
+import { assess, LOST_AFTER_MS } from '../../agent/peers.ts';
 import type { AgentEvent } from '../../agent/event.ts';
 import { serviceHoldings, type ServiceHolding } from '../../agent/services/read.ts';
 import type { AgentRules, AgentState } from '../../agent/state.ts';
@@ -108,6 +108,7 @@ export class ServicesController {
   #members: readonly RegisteredMember[] | undefined;
   #state: AgentState | undefined;
   #leadingSince: number | undefined;
+  readonly #lostSince = new Map<string, number>();
   #rebalancedAt = performance.now();
   #ranAt = Number.NEGATIVE_INFINITY;
   #tookMs = 0;
@@ -322,14 +323,18 @@ export class ServicesController {
     const { state, plan, confirmed, byKey, given, isLeading, isGiving, now } = parts;
     const { lost, draining, leader } = state.services.liveness;
     const isSpread = this.#isSpread();
-    const settled = settleOwnerships(plan.ownerships, { isSpread, lost, draining, leader }).filter(({ address }) =>
-      confirmed.has(address.text),
-    );
+    const ownerships = plan.ownerships.filter(({ address }) => confirmed.has(address.text));
+    const settled = settleOwnerships(ownerships, { isSpread, lost, draining, leader });
     if (state.services.version !== this.#seenVersion) {
       this.#seenVersion = state.services.version;
       this.#holdings = new Map(serviceHoldings(state).map((holding) => [holding.address, holding]));
     }
-    if (isGiving && isSpread) this.#record(settled, now);
+    const isRecording = isLeading && this.#objects.isCurrent && now >= this.#startedAt + START_GRACE_MS;
+    if (isRecording && isSpread) {
+      const gone = this.#lostForGood(lost, now);
+      const isSame = gone.length === lost.length;
+      this.#record(isSame ? settled : settleOwnerships(ownerships, { isSpread, lost: gone, draining, leader }), now);
+    }
     const problems = [
       ...this.#book.booked.problems,
       ...this.#nodes.problems,
@@ -399,6 +404,18 @@ export class ServicesController {
       this.#withAddress = { of: services, those: services.filter(({ ingress }) => ingress.length > 0) };
     }
     return this.#withAddress.those;
+  }
+
+  /** Who was only restarted finds its addresses where it left them; who is gone for longer takes nothing back. */
+  #lostForGood(lost: readonly string[], now: number): readonly string[] {
+    for (const name of this.#lostSince.keys()) if (!lost.includes(name)) this.#lostSince.delete(name);
+    return lost.filter((name) => {
+      const since = this.#lostSince.get(name) ?? now;
+      this.#lostSince.set(name, since);
+      const isOver = now >= since + LOST_AFTER_MS;
+      if (!isOver) this.#wake(since + LOST_AFTER_MS);
+      return isOver;
+    });
   }
 
   #record(settled: readonly Ownership[], now: number): void {

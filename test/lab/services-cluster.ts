@@ -1,0 +1,237 @@
+/** A cluster of the lab that serves LoadBalancer Services: makes them, and says who answers for them from outside. */
+
+import type { ApiKind } from './cluster.ts';
+import { Cluster } from './cluster.ts';
+import { nowMs, sleep } from './clock.ts';
+import { HolderWatch } from './holders.ts';
+import type { Lab, LabNode } from './lab.ts';
+import { waitFor } from './process.ts';
+import { UdpProber } from './prober.ts';
+
+export interface ServicesClusterOptions {
+  readonly prefix: string;
+  readonly api?: ApiKind;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Addresses of the pool, of each family. Default 20. */
+  readonly poolSize?: number;
+}
+
+export interface SeenService {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Type → status. */
+  readonly conditions: ReadonlyMap<string, string>;
+  readonly resourceVersion: string;
+}
+
+/** Hosts of the pool in the lab's networks. */
+const FIRST_HOST = 100;
+const PATH = '/api/v1/namespaces/default/services';
+const SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+
+interface RawService {
+  readonly metadata: {
+    readonly name: string;
+    readonly resourceVersion: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly status?: {
+    readonly loadBalancer?: { readonly ingress?: readonly { readonly ip: string }[] };
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
+}
+
+export class ServicesCluster {
+  readonly cluster: Cluster;
+  readonly holders: HolderWatch;
+  readonly pool: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
+  #prober: UdpProber | undefined;
+
+  static async create(options: ServicesClusterOptions): Promise<ServicesCluster> {
+    const { prefix, api = 'embedded', poolSize = 20 } = options;
+    const cluster = await Cluster.create({ api, prefix, families: ['ipv4'] });
+    const pool = Array.from({ length: poolSize }, (_, index) => cluster.lab.ipv4(FIRST_HOST + index));
+    const env = {
+      svc_enable: 'true',
+      svc_pools: `${pool[0] ?? ''}-${pool.at(-1) ?? ''}`,
+      log_format: 'json',
+      ...options.env,
+    };
+    return new ServicesCluster(cluster, pool, env);
+  }
+
+  private constructor(cluster: Cluster, pool: readonly string[], env: Readonly<Record<string, string>>) {
+    this.cluster = cluster;
+    this.pool = pool;
+    this.#env = env;
+    this.holders = new HolderWatch(cluster.lab, pool);
+  }
+
+  get lab(): Lab {
+    return this.cluster.lab;
+  }
+
+  async start(node: LabNode): Promise<void> {
+    await this.cluster.startManager(node, { env: this.#env }).waitForLine(/api credentials loaded/);
+  }
+
+  async startAll(): Promise<void> {
+    for (const node of this.lab.nodes) await this.start(node);
+    await this.cluster.settled();
+    await waitFor('three voters', async () => (await this.voters()) === this.lab.nodes.length, {
+      deadlineMs: 30_000,
+      everyMs: 200,
+    });
+  }
+
+  async voters(): Promise<number> {
+    const path = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/plndr-cp-lock';
+    const { body } = await this.cluster.apiClient().request('GET', path);
+    const lease = body as { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } };
+    const text = lease.metadata?.annotations?.['holdfast.io/voters'];
+    return text === undefined ? 0 : (JSON.parse(text) as { readonly voters: readonly unknown[] }).voters.length;
+  }
+
+  /** Each with an endpoint on every node. */
+  async createServices(count: number, first = 0): Promise<void> {
+    const client = this.cluster.apiClient();
+    for (let index = first; index < first + count; index += 1) {
+      const name = `web-${index}`;
+      const spec = {
+        type: 'LoadBalancer',
+        ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
+        selector: { app: name },
+      };
+      const made = await client.request('POST', PATH, { body: { metadata: { name }, spec } });
+      if (made.status !== 201) throw new Error(JSON.stringify(made.body));
+      const slice = {
+        metadata: { name: `${name}-1`, labels: { 'kubernetes.io/service-name': name } },
+        addressType: 'IPv4',
+        endpoints: this.lab.nodes.map((node, place) => ({
+          addresses: [`10.244.${place}.${(index % 250) + 1}`],
+          nodeName: node.name,
+          conditions: { ready: true },
+        })),
+        ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+      };
+      const sliced = await client.request('POST', SLICES, { body: slice });
+      if (sliced.status !== 201) throw new Error(JSON.stringify(sliced.body));
+    }
+  }
+
+  async services(): Promise<readonly SeenService[]> {
+    const { body } = await this.cluster.apiClient().request('GET', PATH);
+    const { items } = body as { readonly items: readonly RawService[] };
+    return items
+      .filter(({ metadata }) => metadata.name.startsWith('web-'))
+      .map(({ metadata, status }) => ({
+        name: metadata.name,
+        addresses: (status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip),
+        annotations: metadata.annotations ?? {},
+        conditions: new Map((status?.conditions ?? []).map((condition) => [condition.type, condition.status])),
+        resourceVersion: metadata.resourceVersion,
+      }));
+  }
+
+  async versions(): Promise<Readonly<Record<string, string>>> {
+    const services = await this.services();
+    return Object.fromEntries(services.map(({ name, resourceVersion }) => [name, resourceVersion]));
+  }
+
+  /** Resolves with all addresses when so many Services have one, no two the same. */
+  async served(count: number, deadlineMs = 20_000): Promise<readonly string[]> {
+    const addresses = await this.#wait('every Service has an address', deadlineMs, async () => {
+      const found = (await this.services()).flatMap((service) => service.addresses);
+      return found.length === count ? found : undefined;
+    });
+    if (new Set(addresses).size !== count) throw new Error(`an address was given twice: ${addresses.join(' ')}`);
+    return addresses;
+  }
+
+  async told(accept: (service: SeenService) => boolean, deadlineMs = 15_000): Promise<void> {
+    await this.#wait('every Service says so', deadlineMs, async () =>
+      (await this.services()).every(accept) ? true : undefined,
+    );
+  }
+
+  /** By address: the node that has it, where exactly one does. */
+  owners(addresses: readonly string[]): ReadonlyMap<string, string> {
+    return new Map(
+      addresses.flatMap((address): [string, string][] => {
+        const [only, ...others] = this.holders.now(address);
+        return only === undefined || others.length > 0 ? [] : [[address, only]];
+      }),
+    );
+  }
+
+  /** Resolves when each address is on exactly one node, and not one of `except`. */
+  async ownedOnce(
+    addresses: readonly string[],
+    except: readonly string[] = [],
+    deadlineMs = 20_000,
+  ): Promise<ReadonlyMap<string, string>> {
+    return this.#wait('each address is on one node', deadlineMs, () => {
+      const owners = this.owners(addresses);
+      const isDone = owners.size === addresses.length && [...owners.values()].every((name) => !except.includes(name));
+      return Promise.resolve(isDone ? owners : undefined);
+    });
+  }
+
+  /** Resolves when the record of owners gives nothing to the node any more. */
+  async unrecorded(node: LabNode, deadlineMs = 15_000): Promise<void> {
+    const path = '/api/v1/namespaces/kube-system/configmaps/holdfast-owners-plndr-cp-lock';
+    await this.#wait('the record names others', deadlineMs, async () => {
+      const { body } = await this.cluster.apiClient().request('GET', path);
+      const { data } = body as { readonly data?: { readonly owners?: string } };
+      return data?.owners !== undefined && !data.owners.includes(`"${node.name}"`) ? true : undefined;
+    });
+  }
+
+  nodeWithMost(addresses: readonly string[]): LabNode {
+    const owners = [...this.owners(addresses).values()];
+    const counts = this.lab.nodes.map((node) => ({ node, count: owners.filter((name) => name === node.name).length }));
+    counts.sort((a, b) => b.count - a.count);
+    const [most] = counts;
+    if (most === undefined) throw new Error('a cluster without nodes');
+    return most.node;
+  }
+
+  /** Resolves when a client outside got an answer from each address to a probe sent from now on. */
+  async answered(addresses: readonly string[], deadlineMs = 15_000): Promise<void> {
+    const from = nowMs();
+    this.#prober ??= new UdpProber(this.lab, { targets: this.pool, intervalMs: 50 });
+    const prober = this.#prober;
+    await Promise.all(addresses.map((address) => prober.answered(address, from, deadlineMs)));
+  }
+
+  async crash(node: LabNode): Promise<void> {
+    const manager = this.cluster.manager(node);
+    manager.kill('SIGKILL');
+    await manager.ended;
+  }
+
+  async powerOn(node: LabNode): Promise<void> {
+    await this.cluster.powerOn(node);
+    await this.start(node);
+  }
+
+  /** For what must not happen: nothing is awaited but time. */
+  quiet(ms: number): Promise<void> {
+    return sleep(ms);
+  }
+
+  async close(): Promise<void> {
+    this.holders.close();
+    await this.cluster.close();
+  }
+
+  async #wait<T>(what: string, deadlineMs: number, look: () => Promise<T | undefined>): Promise<T> {
+    try {
+      return await waitFor(what, look, { deadlineMs, everyMs: 100 });
+    } catch (error) {
+      throw new Error(`${error instanceof Error ? error.message : ''}\n${this.cluster.logs(15)}`, { cause: error });
+    }
+  }
+}
