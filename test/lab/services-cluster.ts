@@ -1,5 +1,7 @@
 /** A cluster of the lab that serves LoadBalancer Services: makes them, and says who answers for them from outside. */
 
+import { execFileSync } from 'node:child_process';
+
 import type { ApiKind } from './cluster.ts';
 import { Cluster } from './cluster.ts';
 import { nowMs, sleep } from './clock.ts';
@@ -26,7 +28,7 @@ export interface SeenService {
 }
 
 /** Hosts of the pool in the lab's networks. */
-const FIRST_HOST = 100;
+const FIRST_HOST = 120;
 const PATH = '/api/v1/namespaces/default/services';
 const SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
 
@@ -46,7 +48,7 @@ export class ServicesCluster {
   readonly cluster: Cluster;
   readonly holders: HolderWatch;
   readonly pool: readonly string[];
-  readonly #env: Readonly<Record<string, string>>;
+  #env: Readonly<Record<string, string>>;
   #prober: UdpProber | undefined;
 
   static async create(options: ServicesClusterOptions): Promise<ServicesCluster> {
@@ -201,9 +203,68 @@ export class ServicesCluster {
   /** Resolves when a client outside got an answer from each address to a probe sent from now on. */
   async answered(addresses: readonly string[], deadlineMs = 15_000): Promise<void> {
     const from = nowMs();
-    this.#prober ??= new UdpProber(this.lab, { targets: this.pool, intervalMs: 50 });
+    this.#prober ??= new UdpProber(this.lab, { targets: this.pool, intervalMs: 10 });
     const prober = this.#prober;
     await Promise.all(addresses.map((address) => prober.answered(address, from, deadlineMs)));
+  }
+
+  /** Somebody outside uses the address from now on. */
+  useOutside(address: string): void {
+    const { namespace } = this.lab.client;
+    execFileSync('ip', ['-n', namespace, 'addr', 'add', `${address}/32`, 'dev', 'eth0']);
+  }
+
+  /** The longest time without an answer since a moment, ms, by address. */
+  async longestOutages(addresses: readonly string[], fromMs: number): Promise<ReadonlyMap<string, number>> {
+    await this.answered(addresses);
+    const prober = this.#prober;
+    if (prober === undefined) return new Map();
+    const found = await Promise.all(
+      addresses.map(async (address): Promise<[string, number]> => {
+        const { longestMs } = await prober.summary(address, fromMs);
+        return [address, longestMs];
+      }),
+    );
+    return new Map(found);
+  }
+
+  async patchService(name: string, body: object): Promise<void> {
+    const contentType = 'application/merge-patch+json';
+    const { status } = await this.cluster.apiClient().request('PATCH', `${PATH}/${name}`, { body, contentType });
+    if (status !== 200) throw new Error(`${name} cannot be changed: ${status}`);
+  }
+
+  /** `reason: message` of each Event about a Service. */
+  async events(name: string): Promise<readonly string[]> {
+    const { body } = await this.cluster.apiClient().request('GET', '/api/v1/namespaces/default/events');
+    const { items } = body as {
+      readonly items: readonly {
+        readonly reason: string;
+        readonly message: string;
+        readonly involvedObject: { readonly name: string };
+      }[];
+    };
+    return items
+      .filter((event) => event.involvedObject.name === name)
+      .map(({ reason, message }) => `${reason}: ${message}`);
+  }
+
+  /** Resolves when an Event about the Service says so. */
+  async event(name: string, pattern: RegExp, deadlineMs = 10_000): Promise<void> {
+    let events: readonly string[] = [];
+    await this.#wait(`${name}: ${pattern}`, deadlineMs, async () => {
+      events = await this.events(name);
+      return events.some((event) => pattern.test(event)) ? true : undefined;
+    }).catch((error: unknown) => {
+      throw new Error(`of ${name} only: ${events.join(' | ')}`, { cause: error });
+    });
+  }
+
+  /** Stops every manager in order and starts it with this besides. */
+  async restartAll(env: Readonly<Record<string, string>>): Promise<void> {
+    await this.cluster.stopManagers();
+    this.#env = { ...this.#env, ...env };
+    await this.startAll();
   }
 
   async crash(node: LabNode): Promise<void> {

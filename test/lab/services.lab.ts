@@ -4,9 +4,13 @@
  * test/conformance/services.conformance.ts asks a real one.
  */
 
+import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { nowMs } from './clock.ts';
+import { holdfastProgram } from './cluster.ts';
+import type { LabNode } from './lab.ts';
+import { NETNS_FOLDER } from './namespace.ts';
 import { ServicesCluster } from './services-cluster.ts';
 
 const COUNT = 12;
@@ -85,4 +89,69 @@ describe('addresses spread over the nodes', () => {
     await services.quiet(2_000);
     expect(services.owners(addresses)).toEqual(before);
   }, 90_000);
+
+  it('a drain hands over before it lets go, and who comes back takes nothing', async () => {
+    const addresses = await services.served(COUNT);
+    const node = services.nodeWithMost(addresses);
+    const own = addresses.filter((address) => services.owners(addresses).get(address) === node.name);
+    expect(own.length).toBeGreaterThan(0);
+    await services.answered(own);
+    const from = nowMs();
+    holdfast(node, ['drain']);
+    const after = await services.ownedOnce(addresses, [node.name]);
+    const longest = await services.longestOutages(own, from);
+    expect(Math.max(...longest.values())).toBeLessThan(100);
+    await services.unrecorded(node);
+    holdfast(node, ['drain', '--undo']);
+    await services.quiet(2_000);
+    expect(services.owners(addresses)).toEqual(after);
+  }, 60_000);
+
+  it('an address that somebody uses already is set aside, with its MAC, and the next one is given', async () => {
+    const taken = await services.served(COUNT);
+    const next = services.pool.find((address) => !taken.includes(address)) ?? '';
+    services.useOutside(next);
+    await services.createServices(1, COUNT);
+    const addresses = await services.served(COUNT + 1);
+    expect(addresses).not.toContain(next);
+    const { mac } = services.lab.client;
+    await services.event(`web-${COUNT}`, new RegExp(`^AddressQuarantined: ${next} is answered for by ${mac}`));
+    await services.event(`web-${COUNT}`, /^AddressAllocated: .* of pool svc_pools\./);
+    await services.event(`web-${COUNT}`, /^Announced: .* node n\d answers on eth0\./);
+    await services.ownedOnce(addresses);
+  }, 60_000);
+
+  it('a Service that is no load balancer any more keeps nothing of ours', async () => {
+    await services.patchService('web-0', { spec: { type: 'ClusterIP' } });
+    await services.told(
+      ({ name, addresses, conditions, annotations }) =>
+        name !== 'web-0' ||
+        (addresses.length === 0 &&
+          conditions.size === 0 &&
+          Object.keys(annotations).every((key) => !key.startsWith('holdfast.io/') && key !== 'kube-vip.io/vipHost')),
+    );
+  }, 60_000);
 });
+
+describe('one node for all', () => {
+  it('svc_election=false: the leader answers for every address, and hands all of them over', async () => {
+    await services.restartAll({ svc_election: 'false' });
+    const addresses = (await services.services()).flatMap((service) => service.addresses);
+    const owners = await services.ownedOnce(addresses);
+    const leader = await services.cluster.settled();
+    expect([...new Set(owners.values())]).toEqual([leader.name]);
+    await services.lab.powerOff(leader);
+    const next = await services.cluster.settled({ except: [leader.name] });
+    const after = await services.ownedOnce(addresses, [leader.name]);
+    expect([...new Set(after.values())]).toEqual([next.name]);
+    await services.answered(addresses);
+  }, 90_000);
+});
+
+function holdfast(node: LabNode, args: readonly string[]): string {
+  const [command = '', ...rest] = [...holdfastProgram(), ...args];
+  const argv = [`--net=${NETNS_FOLDER}/${node.namespace}`, '--', command, ...rest];
+  const { status, stdout, stderr } = spawnSync('nsenter', argv, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`holdfast ${args.join(' ')}: ${stderr}`);
+  return stdout;
+}

@@ -56,6 +56,13 @@ export class Teller {
     }
   }
 
+  /** As leader: the Service is about to get an address, which will be news. */
+  expects(service: ServiceObject): void {
+    const before = this.#decisions.get(service.key);
+    if (before?.service.uid === service.uid) return;
+    this.#decisions.set(service.key, { service, allocation: undefined, pending: undefined, ownerships: [] });
+  }
+
   /** Of Services that are no more. */
   forget(isThere: (key: string) => boolean): void {
     for (const key of this.#decisions.keys()) if (!isThere(key)) this.#decisions.delete(key);

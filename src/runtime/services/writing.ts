@@ -9,13 +9,14 @@ import type { StatusWriter, WriteEnd } from '../../kube/status-writer.ts';
 import type { Allocation, Ownership, PendingService, Pool, ServiceObject } from '../../services/model.ts';
 import type { ServiceDecision } from '../../services/status.ts';
 import type { ServicesView } from './controller.ts';
+import { isSameList } from './giving.ts';
 import { patchText, releasePatch, servicePatch } from './service-patch.ts';
 import type { Teller } from './teller.ts';
 
 export interface WritingOptions {
   readonly self: string;
   readonly writer: Pick<StatusWriter, 'write'>;
-  readonly teller: Pick<Teller, 'decided' | 'forget' | 'refused'>;
+  readonly teller: Pick<Teller, 'decided' | 'expects' | 'forget' | 'refused'>;
   /** Something that was to be written wasn't: decide again. */
   readonly onAgain: () => void;
 }
@@ -57,6 +58,8 @@ export class Writing {
   readonly #seen = new Map<string, Seen>();
   /** What was last handed to the writer, by Service, and isn't seen in it yet. */
   readonly #handed = new Map<string, string>();
+  /** How addresses on their way into a status were chosen. */
+  readonly #origins = new Map<string, Allocation>();
 
   constructor(options: WritingOptions) {
     this.#options = options;
@@ -101,6 +104,7 @@ export class Writing {
   clear(): void {
     this.#seen.clear();
     this.#handed.clear();
+    this.#origins.clear();
   }
 
   #refused(key: string, message: string): void {
@@ -111,6 +115,7 @@ export class Writing {
   #forget(byKey: ReadonlyMap<string, ServiceObject>): void {
     for (const key of this.#seen.keys()) if (!byKey.has(key)) this.#seen.delete(key);
     for (const key of this.#handed.keys()) if (!byKey.has(key)) this.#handed.delete(key);
+    for (const key of this.#origins.keys()) if (!byKey.has(key)) this.#origins.delete(key);
     this.#options.teller.forget((key) => byKey.has(key));
   }
 
@@ -151,18 +156,33 @@ export class Writing {
     const ownerships = seen.ownerships.filter((each) => each !== undefined);
     const decision: ServiceDecision = { service, allocation, pending, ownerships };
     const isConfirmed = ownerships.length === (allocation?.addresses.length ?? 0);
-    if (isLeading && !isAsking && isConfirmed) this.#options.teller.decided(decision);
+    const origin = round.originOf(service.key) ?? this.#origins.get(service.key);
+    if (isLeading && !isConfirmed) {
+      this.#options.teller.expects(service);
+      if (origin !== undefined) this.#origins.set(service.key, origin);
+    } else if (isLeading && !isAsking) {
+      this.#options.teller.decided(withOrigin(decision, origin));
+      this.#origins.delete(service.key);
+    }
     return servicePatch({
       decision,
       self: this.#options.self,
       isLeading,
       isGiven: !isAsking,
-      origin: round.originOf(service.key),
+      origin,
       isAnnounced,
       poolOf: (name) => pools.get(name),
       now,
     });
   }
+}
+
+/** As it was chosen, which the plan sees as kept by the time that it is written. */
+function withOrigin(decision: ServiceDecision, origin: Allocation | undefined): ServiceDecision {
+  const { allocation } = decision;
+  if (allocation === undefined || origin === undefined) return decision;
+  if (!isSameList(origin.addresses, allocation.addresses)) return decision;
+  return { ...decision, allocation: { ...allocation, from: origin.from } };
 }
 
 /** A Service that the plan has nothing to say of: none of ours, though perhaps it was. Followers plan for some only. */
