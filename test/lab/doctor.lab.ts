@@ -101,8 +101,11 @@ test('with --no-probe nothing is asked, and that is said', async () => {
   const { findings } = await doctor('--no-probe');
   expect(of('ADDRESS_QUARANTINED', findings)).toContain('unknown: --no-probe: nothing was sent');
   expect(of('ADDRESS_QUARANTINED', findings).join()).not.toContain('ok:');
+  // The virtual IPs' neighbour entries of the run before may still be asked for by the kernel, with its own address.
   const frames = [cluster.lab.ipv4(203), cluster.lab.ipv6(203), ...cluster.vips].flatMap((address) =>
-    cluster.capture.about(address, sinceMs).filter(({ from }) => from === node.name),
+    cluster.capture
+      .about(address, sinceMs)
+      .filter(({ from, sender }) => from === node.name && (sender === '0.0.0.0' || sender === '::')),
   );
   expect(frames).toEqual([]);
 });
