@@ -149,7 +149,7 @@ function tellLoss(
   const cause = LOSS_CAUSES[output.cause];
   const to = output.holder;
   const move: Move = { kind: 'lost', at: now, cause, from: rules.node, to, timings: {}, isComplete: true };
-  const message = `${rules.node} gave up ${addressList(state)}: ${cause}`;
+  const message = `${rules.node} gave up ${addressList(rules, state)}: ${cause}`;
   return {
     state: addMove(state, move),
     effects: [
@@ -170,7 +170,7 @@ function tellRelease(
   const cause = last?.kind === 'released' ? last.cause : 'shutdown';
   const to = last?.kind === 'released' ? (last.to ?? '') : '';
   const fields = { lease: rules.leaseName, cause, to };
-  const message = `${rules.node} gave ${addressList(state)} ${to === '' ? 'back' : `to ${to}`}: ${cause}`;
+  const message = `${rules.node} gave ${addressList(rules, state)} ${to === '' ? 'back' : `to ${to}`}: ${cause}`;
   const msg = to === '' ? 'lease released' : 'addresses handed over';
   return {
     state: timed(state, 'released', now, true),
@@ -284,7 +284,7 @@ function settleMove(rules: AgentRules, state: AgentState, now: MonotonicMs): Tol
   const done = timed(state, 'total', now, true);
   const timings = done.moves.at(-1)?.timings ?? {};
   const interfaceName = vipLink(state)?.name ?? '';
-  const message = `${rules.node} holds ${addressList(state)} on ${interfaceName} (${last.cause}; up ${Math.round(timings.total ?? 0)} ms after the Lease was asked for)`;
+  const message = `${rules.node} holds ${addressList(rules, state)} on ${interfaceName} (${last.cause}; up ${Math.round(timings.total ?? 0)} ms after the Lease was asked for)`;
   return {
     state: done,
     effects: [
@@ -316,6 +316,6 @@ function count(state: AgentState, name: string): AgentState {
   return { ...state, counters: { ...state.counters, [name]: (state.counters[name] ?? 0) + 1 } };
 }
 
-function addressList(state: AgentState): string {
-  return state.vips.size === 0 ? 'the lead' : [...state.vips.keys()].join(', ');
+function addressList(rules: AgentRules, state: AgentState): string {
+  return servesOnly(rules) ? 'the lead' : [...state.vips.keys()].join(', ');
 }

@@ -4,8 +4,9 @@
  *
  *   lost       a majority of the voters misses it; with fewer than three voters the leader's own ears decide
  *   draining   it said so in its last heartbeat (one that falls silent on its way out doesn't come back by that)
- *   standing   three voters or more: a majority is heard, API or not; fewer: it leads, sees the Lease being renewed, or
- *              the API is away and all other voters are heard; svc_election=false: it leads
+ *   standing   three voters or more: a majority is heard, API or not, and doesn't say that it misses us (whom nobody hears
+ *              is replaced, and may not be told); fewer: it leads, sees the Lease being renewed, or the API is away and all
+ *              other voters are heard; svc_election=false: it leads
  *
  * A node that left the voter set keeps its last verdict for REMEMBER_MS: by then the duty says what it is.
  */
@@ -142,6 +143,8 @@ function hasStanding(rules: AgentRules, state: AgentState, now: MonotonicMs): bo
   const voters = view.set?.voters ?? NOBODY;
   const isVoter = rules.heartbeat.isEnabled && voters.some(({ name }) => name === rules.node);
   if (isVoter && voters.length >= MAJORITY_VOTERS_MIN) {
+    const { missedSince } = state.services;
+    if (missedSince !== undefined && now >= after(missedSince, ISOLATION_PATIENCE_MS)) return false;
     if (hearsMajority(own, view, now)) return true;
     const lostAt = majorityLostAt(own, view, now);
     return lostAt !== undefined && now < after(lostAt, ISOLATION_PATIENCE_MS);
@@ -180,20 +183,22 @@ export function livenessDeadline(rules: AgentRules, state: AgentState, now: Mono
     if (moment > now && moment < next) next = moment;
   };
   note(leaseFreshUntil(rules, state));
+  const { missedSince } = state.services;
+  if (missedSince !== undefined) note(after(missedSince, ISOLATION_PATIENCE_MS));
   if (lostAt !== undefined) note(after(lostAt, ISOLATION_PATIENCE_MS));
   state.services.departed.forEach(({ until }) => note(until));
   return next;
 }
 
-/** Whether some voter that is heard says that it doesn't hear this node. */
-export function isMissedByAnybody(rules: AgentRules, state: AgentState, now: MonotonicMs): boolean {
+/** How many of the voters that are heard say that they don't hear this node. */
+export function countMissing(rules: AgentRules, state: AgentState, now: MonotonicMs): number {
   const { view } = state.peers;
   const place = view.set?.voters.findIndex(({ name }) => name === rules.node) ?? -1;
-  if (place < 0) return false;
-  let isMissed = false;
+  if (place < 0) return 0;
+  let count = 0;
   view.peers.forEach(({ heartbeat }, name) => {
     if (heartbeat.epoch !== view.set?.epoch || !isHeard(viewRules(rules), view, name, now)) return;
-    isMissed ||= (heartbeat.hears & (1 << place)) === 0;
+    if ((heartbeat.hears & (1 << place)) === 0) count += 1;
   });
-  return isMissed;
+  return count;
 }

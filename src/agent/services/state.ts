@@ -165,6 +165,8 @@ export interface ServicesState {
   };
   /** Some voter misses this node: whom others answered for us meanwhile has to be told again. */
   readonly isMissed: boolean;
+  /** Since when a majority of the voters has said so. */
+  readonly missedSince: MonotonicMs | undefined;
   /** What `sites`, `used` and `found` were last compared with. */
   readonly seen: {
     readonly links: KernelView['links'] | undefined;
@@ -204,6 +206,7 @@ export function startServices(): ServicesState {
     watchAt: NEVER,
     captured: { vips: new Map(), watched: new Map() },
     isMissed: false,
+    missedSince: undefined,
     seen: { links: undefined, addresses: undefined, vips: undefined },
   };
 }

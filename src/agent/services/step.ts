@@ -7,6 +7,7 @@
  */
 
 import { after, earliest, NEVER, type MonotonicMs } from '../../base/time.ts';
+import { majorityOf } from '../../leader/view.ts';
 import { withAnnouncementsDue, withRenewalDue, type VipRules, type VipState } from '../../vip/vip.ts';
 import { interpretFrame } from '../../vip/wire.ts';
 import type { AddressDuty, ServiceDuty } from '../../services/duty.ts';
@@ -19,7 +20,7 @@ import { decide } from './decide.ts';
 import { drive } from './drive.ts';
 import { addressesIn } from './found.ts';
 import { heard } from './inquire.ts';
-import { isMissedByAnybody, judgeLiveness, livenessDeadline, type Judged } from './liveness.ts';
+import { countMissing, judgeLiveness, livenessDeadline, type Judged } from './liveness.ts';
 import { finishMoves } from './moves.ts';
 import { draftOf, dueInDraft, eachOfShards, finishDraft, inShards, putInDraft } from './shards.ts';
 import { interfaceNamesOf, sitesOf, usedHere } from './site.ts';
@@ -62,10 +63,10 @@ export function stepServices(
   const { event } = context;
   const duty = event.kind === 'services.duty' ? event.duty : undefined;
   const state = moveToControlPlane(before);
-  const informed = inform(state, duty);
-  const judged = judgeLiveness(rules, { ...state, services: informed }, now);
-  const isMissed = isMissedByAnybody(rules, state, now);
-  if (isIdleTurn(state.services, informed, { judged, isMissed, context, now })) {
+  const informed = noteMissed(state, inform(state, duty), countMissing(rules, state, now), now);
+  const { isMissed } = informed;
+  const judged = judgeLiveness(rules, informed === state.services ? state : { ...state, services: informed }, now);
+  if (isIdleTurn(state.services, informed, { judged, context, now })) {
     return { state: withJudged(state, informed, judged), effects: NONE };
   }
   const turn = beginTurn(rules, { ...state, services: informed }, { judged, hasConsent: context.hasConsent, now });
@@ -75,7 +76,7 @@ export function stepServices(
   const due = dueInDraft(turn.entries, { deadlineOf: entryDeadline, now, limit: PORTION });
   for (const address of due) drive(turn, address);
   removeStrays(turn);
-  return finishTurn(turn, judged, isMissed);
+  return finishTurn(turn, judged);
 }
 
 /** What is known of the surroundings, brought up to date: interfaces, addresses of the node, and the duty's terms. */
@@ -98,6 +99,15 @@ function inform(state: AgentState, duty: ServiceDuty | undefined): ServicesState
   };
 }
 
+/** Who of the others misses this node: some of them, or a majority of all voters. */
+function noteMissed(state: AgentState, services: ServicesState, count: number, now: MonotonicMs): ServicesState {
+  const isMissed = count > 0;
+  const isByMajority = isMissed && count >= majorityOf(state.peers.view.set?.voters.length ?? 0);
+  const missedSince = isByMajority ? (services.missedSince ?? now) : undefined;
+  const isSame = isMissed === services.isMissed && missedSince === services.missedSince;
+  return isSame ? services : { ...services, isMissed, missedSince };
+}
+
 function servedBy(services: ServicesState, duty: ServiceDuty | undefined): { has: (address: string) => boolean } {
   if (duty === undefined) return { has: (address) => inShards(services.entries, address) !== undefined };
   return new Set(duty.addresses.map(({ prefix }) => prefix.ip.text));
@@ -113,18 +123,17 @@ function isIdleTurn(
   informed: ServicesState,
   facts: {
     readonly judged: Judged;
-    readonly isMissed: boolean;
     readonly context: { readonly event: AgentEvent; readonly hasConsent: boolean };
     readonly now: MonotonicMs;
   },
 ): boolean {
-  const { judged, isMissed, context, now } = facts;
+  const { judged, context, now } = facts;
   const isSettled =
     judged.liveness === before.liveness &&
     informed.sites === before.sites &&
     informed.used === before.used &&
     informed.found === before.found &&
-    isMissed === before.isMissed;
+    informed.isMissed === before.isMissed;
   const isDue = informed.entries.dueAt <= now || informed.watchAt <= now || straysDueAt(informed) <= now;
   return isSettled && !isDue && !context.hasConsent && !isAboutServices(context.event);
 }
@@ -325,7 +334,7 @@ function moveToControlPlane(state: AgentState): AgentState {
   };
 }
 
-function finishTurn(turn: Turn, judged: Judged, isMissed: boolean): ServicesStep {
+function finishTurn(turn: Turn, judged: Judged): ServicesStep {
   const { state, services, effects } = turn;
   const entries = finishDraft(turn.entries, entryDeadline);
   const isNews = turn.isNews || judged.liveness !== services.liveness;
@@ -343,7 +352,6 @@ function finishTurn(turn: Turn, judged: Judged, isMissed: boolean): ServicesStep
     moves: finishMoves(services, turn.moves),
     rivals: turn.rivals,
     strays: turn.strays.map,
-    isMissed,
   };
   tellTurn(turn);
   return { state: { ...state, services: next, counters: countersWith(turn) }, effects };

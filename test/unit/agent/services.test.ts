@@ -252,6 +252,29 @@ describe('standing', () => {
     expect(node.moves().at(-1)).toMatchObject({ cause: 'regained' });
   });
 
+  it('ends a second after a majority says that it does not hear this node, which hears them all', () => {
+    const node = holding();
+    node.missed.add('a');
+    for (const name of ['b', 'c']) node.says.set(name, { hears: 0b110 });
+    node.go(2050);
+    expect(node.holds(S4)).toBe(true);
+    node.go(2200);
+    expect(node.holds(S4)).toBe(false);
+    for (const name of ['b', 'c']) node.says.set(name, { hears: 0b111 });
+    node.go(2600);
+    expect(node.phase(S4)).toBe('holding');
+  });
+
+  it('announces anew when somebody has missed this node for a moment', () => {
+    const node = holding();
+    node.go(8000);
+    const before = node.announcements(S4).length;
+    node.beat('b', { hears: 0b110 });
+    node.go(8110);
+    expect(node.announcements(S4).length).toBeGreaterThan(before);
+    expect(node.phase(S4)).toBe('holding');
+  });
+
   it('outlives the API: heartbeats of a majority are enough, and a lost node is replaced all the same', () => {
     const node = new ServiceScript().ready();
     node.duty(600, [dutyOf(S4, ['a', 'c']), dutyOf(S6, ['c', 'a'])]);
