@@ -97,7 +97,7 @@ export class ServicesCluster {
   }
 
   /** Each with an endpoint on every node. */
-  async createServices(count: number, first = 0): Promise<void> {
+  async createServices(count: number, first = 0, annotations: Readonly<Record<string, string>> = {}): Promise<void> {
     const client = this.cluster.apiClient();
     for (let index = first; index < first + count; index += 1) {
       const name = `web-${index}`;
@@ -106,7 +106,7 @@ export class ServicesCluster {
         ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
         selector: { app: name },
       };
-      const made = await client.request('POST', PATH, { body: { metadata: { name }, spec } });
+      const made = await client.request('POST', PATH, { body: { metadata: { name, annotations }, spec } });
       if (made.status !== 201) throw new Error(JSON.stringify(made.body));
       const slice = {
         metadata: { name: `${name}-1`, labels: { 'kubernetes.io/service-name': name } },
@@ -120,6 +120,21 @@ export class ServicesCluster {
       };
       const sliced = await client.request('POST', SLICES, { body: slice });
       if (sliced.status !== 201) throw new Error(JSON.stringify(sliced.body));
+    }
+  }
+
+  async deleteService(name: string): Promise<void> {
+    const { status } = await this.cluster.apiClient().request('DELETE', `${PATH}/${name}`);
+    const sliced = await this.cluster.apiClient().request('DELETE', `${SLICES}/${name}-1`);
+    if (status !== 200 || sliced.status !== 200) throw new Error(`${name} cannot be deleted`);
+  }
+
+  /** Where nobody else makes them. */
+  async createNodes(): Promise<void> {
+    for (const node of this.lab.nodes) {
+      const body = { apiVersion: 'v1', kind: 'Node', metadata: { name: node.name } };
+      const made = await this.cluster.apiClient().request('POST', '/api/v1/nodes', { body });
+      if (made.status !== 201) throw new Error(JSON.stringify(made.body));
     }
   }
 
