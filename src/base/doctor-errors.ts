@@ -25,6 +25,10 @@ export const DOCTOR_ERRORS = {
     remedy:
       'Add {missing} to apiServer.certSANs of the ConfigMap kubeadm-config of kube-system; on each control-plane node, move apiserver.crt and apiserver.key out of the way, run `kubeadm init phase certs apiserver --config FILE` and restart kube-apiserver.',
   },
+  VIP_OUTSIDE_SUBNETS: {
+    summary: 'The virtual IP is in no subnet of this node, so nobody on the network asks for it here.',
+    remedy: 'Choose an unused address of {subnets} for `address`, or have a router send {address} to that network.',
+  },
   KUBECONFIG_BYPASSES_VIP: {
     summary:
       'A kubeconfig names one node instead of the virtual IP: when that node is lost, so is the API for its user.',

@@ -13,7 +13,7 @@ import {
   checkNodeAddresses,
   checkRights,
 } from './checks/cluster.ts';
-import { checkAdminFiles, checkCertificates, checkKubeconfigs } from './checks/control-plane.ts';
+import { checkAdminFiles, checkCertificates, checkKubeconfigs, checkVipSubnets } from './checks/control-plane.ts';
 import { checkOldMetallb, checkOtherLoadBalancers } from './checks/controllers.ts';
 import { checkHeartbeats, checkRunning, checkRunningProblems } from './checks/daemon.ts';
 import {
@@ -64,6 +64,7 @@ export const CHECKS: readonly Check[] = [
   { code: 'API_UNREACHABLE', run: checkApi },
   { code: 'API_FORBIDDEN', run: checkRights },
   { code: 'CLOCK_SKEW', run: checkClock },
+  { code: 'VIP_OUTSIDE_SUBNETS', run: checkVipSubnets },
   { code: 'CERTIFICATE_LACKS_VIP', run: checkCertificates },
   { code: 'KUBECONFIG_BYPASSES_VIP', run: checkKubeconfigs },
   { code: 'SUPER_ADMIN_CONF', run: checkAdminFiles },

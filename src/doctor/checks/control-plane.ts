@@ -1,11 +1,12 @@
 /** The control plane's address as its clients see it: certificates that name it, kubeconfigs that use it. */
 
 import type { KernelSnapshot } from '../../protocol/netlink/records.ts';
-import { parseIp } from '../../base/ip.ts';
+import { parseIp, prefixContains } from '../../base/ip.ts';
+import { formatRange, prefixRange } from '../../services/address-range.ts';
 import { unknown, unknownOf, type Unknown } from '../fact.ts';
 import type { KubeconfigFile } from '../facts.ts';
 import { conclude, failing, fine, unsure, warning, type Finding } from '../finding.ts';
-import { setting, type Subject } from '../subject.ts';
+import { setting, subnetsOf, type Subject } from '../subject.ts';
 
 const NO_VIP = unknown('no virtual IP is known', 'Set address, or run this where the settings of Holdfast are.');
 const SERVICES_ONLY = 'cp_enable is off: there is no virtual IP of a control plane';
@@ -39,6 +40,27 @@ export function checkCertificates(subject: Subject): readonly Finding[] {
     wrong,
     unknown: isUnseen ? [unknown(why || 'no API server was asked', unseen[0]?.remedy)] : [],
     fine: `the certificates served at ${seen.join(', ')} name ${wanted.join(' and ')}${why === '' ? '' : ` (not seen: ${why})`}`,
+  });
+}
+
+export function checkVipSubnets({ facts, vips, isControlPlane }: Subject): readonly Finding[] {
+  const code = 'VIP_OUTSIDE_SUBNETS';
+  if (!isControlPlane) return [fine(code, SERVICES_ONLY)];
+  const { kernel } = facts.machine;
+  if (!kernel.isKnown) return [unsure(code, kernel)];
+  const names = vips.names.map((name) => unknown(`${name} is a name, which is not resolved here`));
+  if (vips.ips.length + names.length === 0) return [unsure(code, NO_VIP)];
+  const prefixes = subnetsOf(kernel.value).map(({ prefix }) => prefix);
+  const outside = vips.ips.filter((ip) => !prefixes.some((prefix) => prefixContains(prefix, ip)));
+  const subnets = [...new Set(prefixes.map((prefix) => formatRange(prefixRange(prefix))))]
+    .slice(0, SHOWN_MAX)
+    .join(', ');
+  return conclude(code, {
+    wrong: outside.map(({ text }) =>
+      warning(code, `${text} is in no subnet of this node (${subnets || 'it has none'})`, { subnets, address: text }),
+    ),
+    unknown: names,
+    fine: `${vips.ips.map(({ text }) => text).join(' and ')}: in a subnet of this node`,
   });
 }
 

@@ -182,6 +182,17 @@ describe('OTHER_LOAD_BALANCER', () => {
     );
   });
 
+  it('tells a Pod of a DaemonSet once, with the DaemonSet', () => {
+    const own = {
+      ...pod({}, { image: 'quay.io/metallb/speaker:v0.15' }),
+      metadata: { name: 's', ownerReferences: [{ kind: 'DaemonSet' }] },
+    };
+    const cluster = { pods: known([own]), daemonSets: known([daemonSet('speaker', 'quay.io/metallb/speaker:v0.15')]) };
+    expect(found('OTHER_LOAD_BALANCER', { cluster })).toEqual([
+      'error: MetalLB (DaemonSet x/speaker) serves Services too',
+    ]);
+  });
+
   it('finds Cilium by its configuration, its pools and its Leases', () => {
     const leases = known([{ metadata: { namespace: 'kube-system', name: 'cilium-l2announce-a-web' } }]);
     const cluster = {

@@ -50,6 +50,28 @@ describe('CERTIFICATE_LACKS_VIP', () => {
   });
 });
 
+describe('VIP_OUTSIDE_SUBNETS', () => {
+  it('is found for each address that no interface has a subnet for', () => {
+    const env = { ...ENV, address: `${VIP},198.51.100.10,2001:db8::10` };
+    expect(found('VIP_OUTSIDE_SUBNETS', { env })).toEqual([
+      'warning: 198.51.100.10 is in no subnet of this node (192.0.2.0/24)',
+      'warning: 2001:db8::10 is in no subnet of this node (192.0.2.0/24)',
+    ]);
+  });
+
+  it('does not take the virtual IP itself, held here, for a subnet', () => {
+    const env = { ...ENV, address: '198.51.100.10' };
+    const held = kernel({ addresses: [address('192.0.2.1/24'), address('198.51.100.10/32', 2, 3)] });
+    expect(found('VIP_OUTSIDE_SUBNETS', { env, machine: { kernel: held } })[0]).toMatch(/^warning/);
+  });
+
+  it('is not found in a subnet, and not known for names or without the kernel', () => {
+    expect(found('VIP_OUTSIDE_SUBNETS')).toEqual([`ok: ${VIP}: in a subnet of this node`]);
+    expect(found('VIP_OUTSIDE_SUBNETS', { env: { ...ENV, address: 'api.example.org' } })[0]).toMatch(/^unknown/);
+    expect(found('VIP_OUTSIDE_SUBNETS', { machine: { kernel: NO } })).toEqual(['unknown: nobody looked']);
+  });
+});
+
 describe('KUBECONFIG_BYPASSES_VIP', () => {
   const config = (
     name: string,

@@ -22,7 +22,7 @@ describe('an examination', () => {
     const findings = examine(facts());
     expect(findings.filter(({ level }) => level !== 'ok')).toEqual([]);
     expect(findings).toHaveLength(CHECKS.length);
-    expect(CHECKS).toHaveLength(37);
+    expect(CHECKS).toHaveLength(38);
     expect(new Set(CHECKS.map(({ code }) => code)).size).toBe(CHECKS.length);
   });
 
@@ -42,6 +42,7 @@ describe('an examination', () => {
     const unsure = findings.filter(({ level }) => level === 'unknown').map(({ code }) => code);
     expect(unsure).toEqual([
       'CONFIG_VALUE_INVALID',
+      'VIP_OUTSIDE_SUBNETS',
       'CERTIFICATE_LACKS_VIP',
       'KUBECONFIG_BYPASSES_VIP',
       'NODE_ADDRESS_IS_VIP',

@@ -109,6 +109,21 @@ describe('the settings', () => {
     expect(findSettings({ env: {}, flags: {}, facts: HOST }, unknown('x')).isGiven).toBe(false);
   });
 
+  it("are Holdfast's where kube-vip's static pod is there as well", () => {
+    const kubeVip = pod({ address: '192.0.2.99' }, { image: 'ghcr.io/kube-vip/kube-vip:v1' }, 'kube-vip');
+    const both = known({
+      folder: '/m',
+      pods: [
+        { path: '/m/a.yaml', raw: kubeVip },
+        { path: '/m/b.yaml', raw: pod({ address: '192.0.2.10' }) },
+      ],
+      unreadable: [],
+    });
+    expect(findSettings({ env: {}, flags: {}, facts: HOST }, both).from).toBe('/m/b.yaml');
+    const alone = known({ folder: '/m', pods: [{ path: '/m/a.yaml', raw: kubeVip }], unreadable: [] });
+    expect(findSettings({ env: {}, flags: {}, facts: HOST }, alone).from).toBe('/m/a.yaml');
+  });
+
   it('of a static pod are its flags too', () => {
     const raw = pod({}, { args: ['manager', '--controlplane', '--address=192.0.2.13', '--interface', 'eth7'] });
     const { values } = findSettings(
@@ -315,5 +330,13 @@ describe('the cluster', () => {
       remedy: expect.stringContaining('may list services in the cluster') as string,
     });
     expect(nodes.isKnown).toBe(true);
+  });
+
+  it('is asked once where nobody answers any more', async () => {
+    await embedded.api.stop();
+    const before = embedded.tried().length;
+    const { rights, api } = await look();
+    expect([rights, api]).toMatchObject([{ isKnown: false }, { isKnown: false }]);
+    expect(embedded.tried().length - before).toBe(1);
   });
 });
