@@ -23,6 +23,7 @@ import {
   type ProductName,
 } from './kubeadm/product.ts';
 import { isGood, reportText, type Measurements, type Run } from './kubeadm/report.ts';
+import { playServices, renderServices } from './kubeadm-services.ts';
 
 const HELP = `Usage: npm run kubeadm [-- OPTION…]
 
@@ -34,9 +35,11 @@ through the VIP, then faults on its owner. About six minutes.
                 own: the manifest the product generates; the others: kube-vip's own manifest, with that file mounted
   --lease       duration/renew deadline/retry period in seconds; default 15/10/2, as kube-vip
   --faults      of ${FAULT_NAMES.join(',')}; or none, or all (default)
+  --services    instead: Services of type LoadBalancer behind kube-proxy, about eight minutes; its own document,
+                docs/benchmarks/kubeadm-services.md and .json
   --write       puts the results into docs/benchmarks/kubeadm.json and .md
   --all         every run of that document, about 40 minutes, and writes it
-  --render      writes docs/benchmarks/kubeadm.md anew from kubeadm.json
+  --render      writes docs/benchmarks/kubeadm.md anew from kubeadm.json (with --services: that of Services)
   --keep        leaves the machines up at the end until Ctrl-C, and says how to get into them
 
 Needs root, cgroup v1, Go and Debian's apt-get; builds what it needs on first use (about nine minutes), in
@@ -74,6 +77,7 @@ async function main(): Promise<number> {
       lease: { type: 'string', default: '15/10/2' },
       faults: { type: 'string', default: 'all' },
       all: { type: 'boolean', default: false },
+      services: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
       render: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
@@ -85,7 +89,8 @@ async function main(): Promise<number> {
     return 0;
   }
   if (values.render) {
-    writeReport(readMeasurements());
+    if (values.services) renderServices();
+    else writeReport(readMeasurements());
     return 0;
   }
   const plan = planOf(values);
@@ -100,6 +105,15 @@ async function main(): Promise<number> {
   }
   try {
     const parts = await provideParts(say);
+    if (values.services) {
+      const isAllGood = await playServices({
+        parts,
+        say,
+        isWriting: values.write,
+        linger: values.keep ? linger : undefined,
+      });
+      return isAllGood ? 0 : 1;
+    }
     const plans = values.all ? ALL_PLANS : [plan];
     const products = new Map<ProductName, Product>();
     for (const name of new Set(plans.map(({ product }) => product))) {
