@@ -119,7 +119,9 @@ export class ObjectBook {
     if (kinds.has('Service')) services.update(watch.services);
     if (kinds.has('Node')) nodes.update(watch.nodes);
     if (kinds.has('Namespace')) namespaces.update(watch.namespaces);
-    const endpoints = kinds.has('EndpointSlice') ? this.#updateSlices(watch.endpointSlices) : this.booked.endpoints;
+    // A slice that came before its Service was no news when it came (object-watch.ts): the Service is.
+    const hasSliceNews = kinds.has('EndpointSlice') || kinds.has('Service');
+    const endpoints = hasSliceNews ? this.#updateSlices(watch.endpointSlices) : this.booked.endpoints;
     const pools = [...POOL_KINDS].some((kind) => kinds.has(kind)) ? this.#updatePools(watch, kinds) : this.booked;
     this.booked = {
       services: services.values,
