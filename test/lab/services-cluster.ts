@@ -14,8 +14,8 @@ export interface ServicesClusterOptions {
   readonly prefix: string;
   readonly api?: ApiKind;
   readonly env?: Readonly<Record<string, string>>;
-  /** Addresses of the pool, of each family. Default 20. */
-  readonly poolSize?: number;
+  /** Its addresses, ascending. Default: twenty of the lab's network. */
+  readonly pool?: readonly string[];
 }
 
 export interface SeenService {
@@ -29,6 +29,9 @@ export interface SeenService {
 
 /** Hosts of the pool in the lab's networks. */
 const FIRST_HOST = 120;
+const POOL_SIZE = 20;
+/** Requests under way at a time when Services are made at once. */
+const AT_ONCE = 16;
 const PATH = '/api/v1/namespaces/default/services';
 const SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
 
@@ -52,9 +55,9 @@ export class ServicesCluster {
   #prober: UdpProber | undefined;
 
   static async create(options: ServicesClusterOptions): Promise<ServicesCluster> {
-    const { prefix, api = 'embedded', poolSize = 20 } = options;
+    const { prefix, api = 'embedded' } = options;
     const cluster = await Cluster.create({ api, prefix, families: ['ipv4'] });
-    const pool = Array.from({ length: poolSize }, (_, index) => cluster.lab.ipv4(FIRST_HOST + index));
+    const pool = options.pool ?? Array.from({ length: POOL_SIZE }, (_, index) => cluster.lab.ipv4(FIRST_HOST + index));
     const env = {
       svc_enable: 'true',
       svc_pools: `${pool[0] ?? ''}-${pool.at(-1) ?? ''}`,
@@ -98,29 +101,21 @@ export class ServicesCluster {
 
   /** Each with an endpoint on every node. */
   async createServices(count: number, first = 0, annotations: Readonly<Record<string, string>> = {}): Promise<void> {
-    const client = this.cluster.apiClient();
-    for (let index = first; index < first + count; index += 1) {
-      const name = `web-${index}`;
-      const spec = {
-        type: 'LoadBalancer',
-        ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
-        selector: { app: name },
-      };
-      const made = await client.request('POST', PATH, { body: { metadata: { name, annotations }, spec } });
-      if (made.status !== 201) throw new Error(JSON.stringify(made.body));
-      const slice = {
-        metadata: { name: `${name}-1`, labels: { 'kubernetes.io/service-name': name } },
-        addressType: 'IPv4',
-        endpoints: this.lab.nodes.map((node, place) => ({
-          addresses: [`10.244.${place}.${(index % 250) + 1}`],
-          nodeName: node.name,
-          conditions: { ready: true },
-        })),
-        ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
-      };
-      const sliced = await client.request('POST', SLICES, { body: slice });
-      if (sliced.status !== 201) throw new Error(JSON.stringify(sliced.body));
-    }
+    for (let index = first; index < first + count; index += 1) await this.#createService(index, annotations);
+  }
+
+  /** Several at a time; `onMade` for each. */
+  async createAtOnce(count: number, onMade: (name: string) => void): Promise<void> {
+    let next = 0;
+    const work = async (): Promise<void> => {
+      while (next < count) {
+        const index = next;
+        next += 1;
+        await this.#createService(index, {});
+        onMade(`web-${index}`);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
   }
 
   async deleteService(name: string): Promise<void> {
@@ -301,6 +296,30 @@ export class ServicesCluster {
   async close(): Promise<void> {
     this.holders.close();
     await this.cluster.close();
+  }
+
+  async #createService(index: number, annotations: Readonly<Record<string, string>>): Promise<void> {
+    const client = this.cluster.apiClient();
+    const name = `web-${index}`;
+    const slice = {
+      metadata: { name: `${name}-1`, labels: { 'kubernetes.io/service-name': name } },
+      addressType: 'IPv4',
+      endpoints: this.lab.nodes.map((node, place) => ({
+        addresses: [`10.244.${place}.${(index % 250) + 1}`],
+        nodeName: node.name,
+        conditions: { ready: true },
+      })),
+      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+    };
+    const sliced = await client.request('POST', SLICES, { body: slice });
+    if (sliced.status !== 201) throw new Error(JSON.stringify(sliced.body));
+    const spec = {
+      type: 'LoadBalancer',
+      ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
+      selector: { app: name },
+    };
+    const made = await client.request('POST', PATH, { body: { metadata: { name, annotations }, spec } });
+    if (made.status !== 201) throw new Error(JSON.stringify(made.body));
   }
 
   async #wait<T>(what: string, deadlineMs: number, look: () => Promise<T | undefined>): Promise<T> {
