@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../../src/base/json.ts';
 import { known } from '../../../src/doctor/fact.ts';
 import type { KubeconfigFile, Manifests, ServedCertificate } from '../../../src/doctor/facts.ts';
-import { address, ENV, findings, found, kernel, NO, pod, VIP, type Given } from './facts.ts';
+import { address, ENV, facts, findings, found, kernel, NO, pod, VIP, type Given } from './facts.ts';
 
 function served(at: string, names: readonly string[] | undefined, vip?: string): ServedCertificate {
   return { at, vip, names: names === undefined ? NO : known(names) };
@@ -224,6 +224,19 @@ describe('the static pods', () => {
     expect(found('MANIFEST_INVALID', { files: manifests({ 'kube-vip.yaml': kubeVip }) })[0]).toMatch(/^ok/);
   });
 
+  it('takes a pod for ours by its image, or by what kube-vip is started with', () => {
+    const count = (...pods: readonly JsonObject[]): string =>
+      found('MANIFEST_DUPLICATE', {
+        files: manifests(Object.fromEntries(pods.map((raw, index) => [`${index}`, raw]))),
+      })[0] ?? '';
+    const renamed = pod({ vip_arp: 'true' }, { image: 'registry.example/vip:v1' }, 'vip');
+    expect(count(renamed)).toMatch(/^ok: there is one/);
+    expect(count(pod({ vip_arp: 'true' }, { image: 'registry.example/vip:v1', args: ['serve'] }, 'vip'))).toMatch(
+      /^ok: there is no/,
+    );
+    expect(count(pod({}, { image: 'registry.example/manager:v1' }, 'x'))).toMatch(/^ok: there is no/);
+  });
+
   it('MANIFEST_DUPLICATE: kube-vip and Holdfast on one node, or a copy', () => {
     const files = manifests({ 'holdfast.yaml': pod(ENV), 'kube-vip.yaml': kubeVip });
     expect(found('MANIFEST_DUPLICATE', { files })).toEqual([
@@ -235,7 +248,10 @@ describe('the static pods', () => {
 
   it("CONFIG_VALUE_INVALID: the settings of the command, unless they are a manifest's", () => {
     const env = { ...ENV, vip_nodename: 'no name' };
-    expect(findings('CONFIG_VALUE_INVALID', { env }).map(({ code }) => code)).toEqual(['CONFIG_VALUE_INVALID']);
+    expect(found('CONFIG_VALUE_INVALID', { env })[0]).toMatch(/^error: vip_nodename/);
+    const parsed = facts({ env }).settings.parsed;
+    const ofPod = { parsed, isGiven: true, from: '/m/holdfast.yaml' };
+    expect(found('CONFIG_VALUE_INVALID', { facts: { settings: ofPod } })).toEqual(['ok: settings: /m/holdfast.yaml']);
     expect(found('CONFIG_VALUE_INVALID')).toEqual(['ok: settings: environment']);
     expect(found('CONFIG_VALUE_INVALID', { env: {}, isGiven: false })[0]).toMatch(/^unknown: no settings/);
   });
