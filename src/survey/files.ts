@@ -74,8 +74,10 @@ function readKubeconfigFile(path: string): KubeconfigFile {
 /** The YAML or JSON mappings in a file, or why there are none. */
 function readDocuments(path: string): readonly JsonObject[] | string {
   try {
-    const { size } = statSync(path);
-    if (size > FILE_BYTES_MAX) return `it is larger than ${FILE_BYTES_MAX >> 10} KiB`;
+    const stat = statSync(path);
+    // Reading a pipe would wait for whoever writes into it.
+    if (!stat.isFile()) return 'it is no file';
+    if (stat.size > FILE_BYTES_MAX) return `it is larger than ${FILE_BYTES_MAX >> 10} KiB`;
     return parseText(readFileSync(path, 'utf8'));
   } catch (error) {
     return reasonOf(error);

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -52,6 +53,21 @@ describe('the files', () => {
       isKnown: false,
       why: expect.stringContaining('ENOENT') as string,
     });
+  });
+
+  it('do not hang on a pipe, nor read what is too large or a link to nothing', () => {
+    mkdirSync(join(folder, 'odd'), { recursive: true });
+    execFileSync('mkfifo', [join(folder, 'odd/a')]);
+    put('odd/b', `# ${'x'.repeat(1 << 20)}`);
+    symlinkSync(join(folder, 'gone'), join(folder, 'odd/c'));
+    const read = readManifests(join(folder, 'odd'));
+    expect(read.isKnown && read.value.unreadable.map(({ why }) => why)).toEqual([
+      'it is no file',
+      'it is larger than 1024 KiB',
+      'ENOENT',
+    ]);
+    execFileSync('mkfifo', [join(folder, 'odd/admin.conf')]);
+    expect(readKubeconfigs(join(folder, 'odd'))[0]?.state).not.toBe('read');
   });
 
   it('do not hang on aliases that multiply', () => {
