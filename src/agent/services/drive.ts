@@ -40,7 +40,7 @@ export function drive(turn: Turn, address: string, events: readonly VipEvent[] =
     return;
   }
   const first = stepEntry(turn, address, placed, events);
-  const isMoved = isDone(first) && first.isMine && first.ifindex !== siteOf(turn, first)?.ifindex;
+  const isMoved = isDone(first) && first.isMine;
   const again = isMoved ? place(turn, address, { ...first, vip: undefined, ifindex: undefined }) : first;
   finish(turn, address, isMoved && again.vip !== undefined ? stepEntry(turn, address, again, NONE) : again);
 }
@@ -105,7 +105,9 @@ function wishFor(turn: Turn, entry: ServiceEntry): VipWish {
 function verdictFor(turn: Turn, entry: ServiceEntry): VipWish['verdict'] {
   const { now, liveness, services, state, rules } = turn;
   const site = siteOf(turn, entry);
-  if (entry.isMine) return entry.ifindex === site?.ifindex ? 'hold' : 'drop';
+  // What is on its way out goes first: another may have claimed it since.
+  const isLeaving = entry.vip?.phase === 'withdrawing';
+  if (entry.isMine) return entry.ifindex === site?.ifindex && !isLeaving ? 'hold' : 'drop';
   const isYielding = entry.yieldUntil !== undefined && now < entry.yieldUntil;
   if (isYielding && liveness.hasStanding && site?.isUsable === true && entry.ifindex === site.ifindex) return 'hold';
   // Found at start, while it isn't known yet whether we may: its lifetime bounds how long that takes.

@@ -265,6 +265,23 @@ describe('standing', () => {
     expect(node.phase(S4)).toBe('holding');
   });
 
+  it('that returns before the kernel has let go of an address asks the wire like anybody', () => {
+    const node = holding();
+    node.isKernelObeying = false;
+    node.beating.clear();
+    node.go(2500);
+    expect(node.phase(S4)).toBe('withdrawing');
+    node.beating.add('b').add('c');
+    node.go(2900);
+    expect(node.phase(S4)).toBe('withdrawing');
+    const before = node.probes(S4).length;
+    node.isKernelObeying = true;
+    node.outside(2900, (kernel) => kernel.deleteAll(IP4));
+    node.go(3200);
+    expect(node.probes(S4).length - before).toBe(3);
+    expect(node.phase(S4)).toBe('holding');
+  });
+
   it('announces anew when somebody has missed this node for a moment', () => {
     const node = holding();
     node.go(8000);
