@@ -25,7 +25,7 @@ import {
   checkPortOfMaster,
   checkWireless,
 } from './checks/interface.ts';
-import { checkStrictArp } from './checks/ipvs.ts';
+import { checkKubeProxy, checkStrictArp } from './checks/kube-proxy.ts';
 import { checkCapabilities, checkPorts, checkPortSecurity, checkReversePath } from './checks/machine.ts';
 import { checkManifestOnce, checkManifestThere, checkManifestValid, checkSettings } from './checks/manifest.ts';
 import {
@@ -60,6 +60,7 @@ export const CHECKS: readonly Check[] = [
   { code: 'INTERFACE_MTU', run: checkMtu },
   { code: 'REVERSE_PATH_FILTER', run: checkReversePath },
   { code: 'STRICT_ARP_OFF', run: checkStrictArp },
+  { code: 'NODE_KUBE_PROXY', run: checkKubeProxy },
   { code: 'PORT_SECURITY', run: checkPortSecurity },
   { code: 'API_UNREACHABLE', run: checkApi },
   { code: 'API_FORBIDDEN', run: checkRights },

@@ -40,6 +40,8 @@ export interface MachineFacts {
   /** Capabilities a manager needs and this command doesn't have, without CAP_. */
   readonly missingCapabilities: Fact<readonly string[]>;
   readonly sockets: Fact<readonly BoundSocket[]>;
+  /** What kube-proxy's health check here says: an HTTP status; undefined: nobody listens. */
+  readonly kubeProxyHealth: Fact<number | undefined>;
 }
 
 export interface Device {

@@ -25,9 +25,16 @@ export interface MachineOptions {
   readonly sys?: string;
   /** Default /proc. */
   readonly proc?: string;
+  readonly kubeProxyHealth: MachineFacts['kubeProxyHealth'];
 }
 
-export function surveyMachine({ netfd, parsed, sys = '/sys', proc = '/proc' }: MachineOptions): MachineFacts {
+export function surveyMachine({
+  netfd,
+  parsed,
+  sys = '/sys',
+  proc = '/proc',
+  kubeProxyHealth,
+}: MachineOptions): MachineFacts {
   const kernel = netfd.isKnown ? readKernel(netfd.value) : netfd;
   const names = interfaceNames(kernel);
   const sysctls = Object.fromEntries(
@@ -42,6 +49,7 @@ export function surveyMachine({ netfd, parsed, sys = '/sys', proc = '/proc' }: M
     hardware: readHardware(sys, proc),
     missingCapabilities: readCapabilities(proc),
     sockets: readSockets(portsOf(parsed), proc),
+    kubeProxyHealth,
   };
 }
 

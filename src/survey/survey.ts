@@ -16,6 +16,7 @@ import type { Netfd } from '../system/netfd.ts';
 import { dialCertificate } from './certificates.ts';
 import { surveyCluster, unknownCluster } from './cluster.ts';
 import { readKubeconfigs, readManifests } from './files.ts';
+import { askKubeProxy } from './kube-proxy.ts';
 import { surveyMachine } from './machine.ts';
 import { findSettings } from './settings.ts';
 import { probeWire } from './wire-probe.ts';
@@ -41,7 +42,7 @@ export async function survey(options: SurveyOptions): Promise<Facts> {
   const settings = findSettings(options.input, manifests);
   const facts: Facts = {
     settings,
-    machine: surveyMachine({ netfd, parsed: settings.parsed }),
+    machine: surveyMachine({ netfd, parsed: settings.parsed, kubeProxyHealth: await askKubeProxy() }),
     files: { kubeconfigs: readKubeconfigs(options.kubernetesFolder), manifests },
     cluster: await askCluster(settings),
     status: await askStatus(options, settings),

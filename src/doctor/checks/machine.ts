@@ -5,7 +5,7 @@ import type { Hardware } from '../facts.ts';
 import { conclude, failing, fine, unsure, warning, type Finding } from '../finding.ts';
 import { parseListen } from '../../config/value.ts';
 import { isOn, setting, subnetsOf, type Subject } from '../subject.ts';
-import { effective } from './ipvs.ts';
+import { effective } from './kube-proxy.ts';
 
 /** Bridges of container runtimes and of libvirt: networks inside the machine. */
 const INNER_BRIDGE = /^(docker|cni|br-[0-9a-f]{12}$|virbr|podman|nerdctl|cbr|lxc|lxd|incus)/;

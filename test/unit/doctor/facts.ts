@@ -133,6 +133,7 @@ export function facts(given: Given = {}): Facts {
       hardware: known({ vendor: 'Supermicro', product: 'X11', assetTag: '' }),
       missingCapabilities: known([]),
       sockets: known([]),
+      kubeProxyHealth: known(200),
       ...given.machine,
     },
     files: {
@@ -184,7 +185,15 @@ export function blind(given: Given = {}): Facts {
   const nothing = custom(() => NO);
   return facts({
     ...given,
-    machine: { kernel: NO, sysctls: {}, devices: {}, hardware: NO, missingCapabilities: NO, sockets: NO },
+    machine: {
+      kernel: NO,
+      sysctls: {},
+      devices: {},
+      hardware: NO,
+      missingCapabilities: NO,
+      sockets: NO,
+      kubeProxyHealth: NO,
+    },
     files: { kubeconfigs: [], manifests: NO },
     cluster: {
       api: NO,

@@ -58,6 +58,32 @@ describe('STRICT_ARP_OFF', () => {
   });
 });
 
+describe('NODE_KUBE_PROXY', () => {
+  const health = (value: number | undefined): NonNullable<Parameters<typeof found>[1]> => ({
+    machine: { kubeProxyHealth: known(value) },
+  });
+
+  it('is found where the health check says so, or nobody listens and there should be one', () => {
+    expect(found('NODE_KUBE_PROXY', health(503))).toEqual(['error: its health check has status 503']);
+    expect(found('NODE_KUBE_PROXY', health(undefined))).toEqual(['error: nobody listens on its port of health checks']);
+  });
+
+  it('is not found where it answers, there is none, or no Services are served', () => {
+    expect(found('NODE_KUBE_PROXY')).toEqual(['ok: its health check answers']);
+    expect(found('NODE_KUBE_PROXY', { ...health(undefined), cluster: { kubeProxy: known(undefined) } })[0]).toMatch(
+      /^ok: there is no/,
+    );
+    expect(found('NODE_KUBE_PROXY', { ...health(503), env: { ...ENV, svc_enable: 'false' } })[0]).toMatch(/^ok/);
+  });
+
+  it('is not known where it was not asked, or whether there should be one', () => {
+    expect(found('NODE_KUBE_PROXY', { machine: { kubeProxyHealth: NO } })).toEqual(['unknown: nobody looked']);
+    expect(found('NODE_KUBE_PROXY', { ...health(undefined), cluster: { kubeProxy: NO } })[0]).toMatch(
+      /^unknown: nobody listens/,
+    );
+  });
+});
+
 describe('REVERSE_PATH_FILTER', () => {
   const two = kernel({
     links: [link('eth0'), link('eth1', { index: 3 }), link('docker0', { index: 4 })],

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,6 +12,7 @@ import type { ClusterFacts, Facts } from '../../../src/doctor/facts.ts';
 import { dialCertificate, namesOf } from '../../../src/survey/certificates.ts';
 import { surveyCluster } from '../../../src/survey/cluster.ts';
 import { parseText, readKubeconfigs, readManifests } from '../../../src/survey/files.ts';
+import { askKubeProxy } from '../../../src/survey/kube-proxy.ts';
 import { rightsOf } from '../../../src/survey/rights.ts';
 import { findSettings } from '../../../src/survey/settings.ts';
 import { parseSockets, readSockets } from '../../../src/survey/sockets.ts';
@@ -194,6 +197,19 @@ describe('the certificate', () => {
 
   it('is not known where nobody listens', async () => {
     expect(await dialCertificate('127.0.0.1', 1)).toMatchObject({ isKnown: false, why: 'ECONNREFUSED' });
+  });
+});
+
+describe("kube-proxy's health", () => {
+  it('is the status of its health check; nobody there is no failure', async () => {
+    const server = createServer((_, response) => response.writeHead(503).end('{}')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    expect(await askKubeProxy(port)).toEqual(known(503));
+    server.close();
+    await once(server, 'close');
+    expect(await askKubeProxy(port)).toEqual(known(undefined));
   });
 });
 
