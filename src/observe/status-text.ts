@@ -7,6 +7,8 @@
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
 import { checkReady, isDegraded } from './health.ts';
+import { durationText } from './duration-text.ts';
+import { servicesText } from './services-text.ts';
 import { MOVE_CAUSES, type AddressStatus, type Move, type Problem, type StatusReport } from './status-model.ts';
 
 export interface TextOptions {
@@ -27,30 +29,12 @@ export function renderStatus(report: StatusReport, options: TextOptions): string
     headline(report, paint),
     nodeTable(report, paint),
     addressTable(report, paint),
+    servicesText(report.services, { paint, table: plainTable, clean }),
     moveTable(report, options.movesMax, paint),
     problemList(report, paint),
   ];
   const text = parts.filter((part) => part !== '').join('\n\n');
   return `${text.replaceAll(/ +$/gm, '')}\n`; // the table library pads the last column too
-}
-
-/** `3 d 4 h`, `2 min 10 s`, `1.8 s`, `142 ms`: two units at most. */
-export function durationText(ms: number): string {
-  if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
-  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
-  const seconds = Math.floor(ms / 1000);
-  const units = [
-    [Math.floor(seconds / 86_400), 'd'],
-    [Math.floor(seconds / 3600) % 24, 'h'],
-    [Math.floor(seconds / 60) % 60, 'min'],
-    [seconds % 60, 's'],
-  ] as const;
-  const first = units.findIndex(([count]) => count > 0);
-  return units
-    .slice(first, first + 2)
-    .filter(([count]) => count > 0)
-    .map(([count, unit]) => `${count} ${unit}`)
-    .join(' ');
 }
 
 function headline(report: StatusReport, paint: Paint): string {
@@ -151,6 +135,7 @@ function apiText(api: StatusReport['api'], paint: Paint): string {
 }
 
 function addressTable(report: StatusReport, paint: Paint): string {
+  if (report.addresses.length === 0 && report.services !== undefined) return '';
   if (report.addresses.length === 0) return paint('yellow', 'No addresses: nothing is configured or no name resolves.');
   const table = plainTable(
     ['ADDRESS', 'STATE', 'SINCE', 'LIFETIME', 'ANNOUNCED', ''].map((title) => paint('dim', title)),

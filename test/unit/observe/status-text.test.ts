@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { durationText, renderStatus } from '../../../src/observe/status-text.ts';
+import { durationText } from '../../../src/observe/duration-text.ts';
+import { renderStatus } from '../../../src/observe/status-text.ts';
 import { MOVE_CAUSES, type StatusReport } from '../../../src/observe/status-model.ts';
 import { followerReport, sampleReport } from './sample-report.ts';
 

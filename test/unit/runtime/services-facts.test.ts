@@ -109,7 +109,7 @@ describe('the text', () => {
       JSON.stringify({
         version: 1,
         gateways: [],
-        interfaces: Array(INTERFACES_MAX + 1).fill({ name: 'a', carrier: true, prefixes: [] }),
+        interfaces: Array.from({ length: INTERFACES_MAX + 1 }, () => ({ name: 'a', carrier: true, prefixes: [] })),
       }),
     ],
     [
