@@ -50,6 +50,8 @@ interface Look {
   readonly allocations: ReadonlyMap<string, Allocation>;
   readonly pending: ReadonlyMap<string, PendingService>;
   readonly pools: ReadonlyMap<string, Pool>;
+  /** Services that ask to be left alone. */
+  readonly ignored: ReadonlySet<string>;
   readonly now: string;
 }
 
@@ -72,6 +74,7 @@ export class Writing {
       allocations: new Map(plan.allocations.map((allocation) => [allocation.service.key, allocation])),
       pending: new Map(plan.pending.map((pending) => [pending.service.key, pending])),
       pools: new Map(plan.pools.map((pool) => [pool.name, pool])),
+      ignored: new Set(plan.foreign.filter(({ code }) => code === 'SERVICE_IGNORED').map(({ service }) => service.key)),
       now: `${new Date().toISOString().slice(0, 19)}Z`,
     };
     this.#forget(round.byKey);
@@ -142,7 +145,7 @@ export class Writing {
     if (service.isBeingDeleted) return;
     const patch =
       allocation === undefined && pending === undefined
-        ? releaseOf(service, isLeading, view)
+        ? releaseOf(service, round, look.ignored)
         : this.#patchOf(seen, round, look);
     if (patch === undefined) return;
     const text = patchText(patch);
@@ -185,9 +188,17 @@ function withOrigin(decision: ServiceDecision, origin: Allocation | undefined): 
   return { ...decision, allocation: { ...allocation, from: origin.from } };
 }
 
-/** A Service that the plan has nothing to say of: none of ours, though perhaps it was. Followers plan for some only. */
-function releaseOf(service: ServiceObject, isLeading: boolean, { isCurrent }: ServicesView): StatusPatch | undefined {
-  return isLeading && isCurrent ? releasePatch(service) : undefined;
+/**
+ * A Service that the plan has nothing to say of: none of ours, though perhaps it was. Of another class it never was, and
+ * what is said of it is said by another Holdfast.
+ */
+function releaseOf(
+  service: ServiceObject,
+  { isLeading }: Round,
+  ignored: ReadonlySet<string>,
+): StatusPatch | undefined {
+  const mayHaveBeenOurs = !service.isLoadBalancer || ignored.has(service.key);
+  return isLeading && mayHaveBeenOurs ? releasePatch(service) : undefined;
 }
 
 function isSame(a: Seen, b: Seen): boolean {
