@@ -55,7 +55,8 @@ export async function runDrain(options: DrainCommandOptions): Promise<number> {
 const HELD: ReadonlySet<AddressState> = new Set<AddressState>(['claiming', 'holding', 'withdrawing']);
 
 function isHolding(report: StatusReport): boolean {
-  return report.role === 'leader' || report.addresses.some((address) => HELD.has(address.state));
+  const isServing = (report.services?.held ?? 0) > 0;
+  return report.role === 'leader' || isServing || report.addresses.some((address) => HELD.has(address.state));
 }
 
 function whoHolds(report: StatusReport): string {
