@@ -134,7 +134,7 @@ export interface ServicesState {
   /** What the kernel has at places of Service addresses, by IP text. */
   readonly found: Found;
   readonly liveness: Liveness;
-  /** This node has had standing since its start: what it found then is decided on. */
+  /** This node has had standing since it knew its duty: what it found at start is decided on. */
   readonly hasStood: boolean;
   /** Who left the voter set lost or draining, and the names in the set as last seen. */
   readonly departed: ReadonlyMap<string, Departed>;

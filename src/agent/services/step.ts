@@ -344,7 +344,7 @@ function finishTurn(turn: Turn, judged: Judged): ServicesStep {
     version: isNews ? services.version + 1 : services.version,
     entries,
     liveness: judged.liveness,
-    hasStood: services.hasStood || judged.liveness.hasStanding,
+    hasStood: services.hasStood || (services.isDutyKnown && judged.liveness.hasStanding),
     departed: judged.departed,
     voterNames: votersOf(state, services),
     inquiries: turn.inquiries.map,

@@ -416,11 +416,13 @@ describe('at start', () => {
     node.kernel.add({ ifindex: ETH0, prefix: prefixOf(`${S4}/32`), validSeconds: 3, protocol: ADDRESS_PROTOCOL });
     node.beating.clear();
     node.start();
-    node.at(3000, { kind: 'tick' });
-    node.duty(3000, [dutyOf(S4, ['a', 'b'])]);
+    node.renew();
+    node.go(2500);
+    node.duty(2500, [dutyOf(S4, ['a', 'b'])]);
+    expect(node.state.services.liveness.hasStanding).toBe(false);
+    node.go(2900);
     expect(node.holds(S4)).toBe(true);
     node.beating.add('b').add('c');
-    node.renew();
     node.go(3500);
     expect(node.phase(S4)).toBe('holding');
     expect(node.probes(S4)).toEqual([]);
