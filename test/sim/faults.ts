@@ -266,13 +266,13 @@ function leaseTouched(world: World): Begun {
 }
 
 function stranger(world: World): Begun {
-  const ip = world.dice.pick(world.vips);
+  const ip = world.dice.pick(world.targets);
   const end = world.addStranger(ip);
   return { text: `a stranger uses ${ip.text}`, forMs: world.dice.lasting(100, 15_000), end };
 }
 
 function addressDeleted(world: World, node: SimNode): Begun | undefined {
-  const ip = world.dice.pick(world.vips);
+  const ip = world.dice.pick(world.targets);
   if (!node.kernel.has(ip)) return undefined;
   node.kernel.deleteAll(ip);
   world.watchman.expectRestored(node, ip);
@@ -301,7 +301,7 @@ function netlinkOverrun(world: World, node: SimNode): Begun | undefined {
 
 /** What a crashed kube-vip or an older version left, found by a process that starts. */
 function leftover(world: World, node: SimNode): Begun | undefined {
-  if (!node.isPowered || node.isPaused) return undefined;
+  if (!node.isPowered || node.isPaused || world.vips.length === 0) return undefined;
   const ip = world.dice.pick(world.vips);
   if (!world.isNamed(ip) || node.kernel.has(ip)) return undefined;
   node.crash();

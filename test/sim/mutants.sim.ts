@@ -20,10 +20,10 @@ describe('a mutant of the core', () => {
     (_name, _what, mutant) => {
       const caught = hunt(mutant);
       expect(caught, `no invariant broken in ${SEEDS_MAX} seeds`).toBeDefined();
-      const { name, what, faults } = mutant;
+      const { name, what, faults, isOfServices = false } = mutant;
       const control = runSeed({
         seed: caught?.seed ?? 0,
-        mutant: { name, what, ...(faults === undefined ? {} : { faults }) },
+        mutant: { name, what, isOfServices, ...(faults === undefined ? {} : { faults }) },
       });
       expect(control.failure, 'the same seed without the mutation').toBeUndefined();
       expect(mutant.breaks, `caught by seed ${caught?.seed}`).toContain(caught?.invariant);

@@ -7,10 +7,14 @@
 import { step } from '../../src/agent/step.ts';
 import type { Effect } from '../../src/agent/effect.ts';
 import type { AgentEvent } from '../../src/agent/event.ts';
+import { draftOf, eachOfShards, finishDraft, putInDraft } from '../../src/agent/services/shards.ts';
+import type { ServiceEntry } from '../../src/agent/services/state.ts';
+import { entryDeadline } from '../../src/agent/services/turn.ts';
 import type { AgentRules, AgentState } from '../../src/agent/state.ts';
 import { WITHDRAWN_ANNOTATION } from '../../src/leader/lease-write.ts';
 import { after, NEVER, type MonotonicMs } from '../../src/base/time.ts';
 import type { Heartbeat } from '../../src/leader/view.ts';
+import { interpretFrame } from '../../src/vip/wire.ts';
 import type { StepFunction } from './node.ts';
 import { ADDRESS_PROTOCOL } from './kernel.ts';
 import type { Mutant } from './world.ts';
@@ -244,6 +248,59 @@ export const MUTANTS: readonly NamedMutant[] = [
     step: onBeat((beat) => ({ ...beat, isLeading: true })),
   },
   {
+    name: 'service-delete-left-out',
+    isOfServices: true,
+    faults: ['isolated', 'drained', 'terminate'],
+    what: 'addresses of Services are not deleted, only left to their lifetime',
+    breaks: ['service-standing', 'service-one', 'service-settled'],
+    step: onEffects((effect, _rules, state) =>
+      effect.kind === 'address.delete' && !state.vips.has(effect.prefix.ip.text) ? [] : [effect],
+    ),
+  },
+  {
+    name: 'service-yield-endless',
+    isOfServices: true,
+    faults: ['drained'],
+    what: 'who is drained does not hear that the next owner answers, and answers on',
+    breaks: ['service-one', 'service-settled'],
+    step: onState((state, _event, now) =>
+      onEntries(state, (entry) =>
+        entry.yieldUntil === undefined ? entry : { ...entry, yieldUntil: after(now, 1000) },
+      ),
+    ),
+  },
+  {
+    name: 'service-lost-kept',
+    isOfServices: true,
+    faults: ['power-loss'],
+    what: 'an owner that nobody hears is never taken for lost',
+    breaks: ['service-answered', 'service-settled', 'swift'],
+    step: onBeat((beat) => ({ ...beat, hears: 0x1ff })),
+  },
+  {
+    name: 'service-answers-ignored',
+    isOfServices: true,
+    faults: ['crash', 'freeze'],
+    what: 'who answers for an address of a Service is not heard',
+    breaks: ['service-wire'],
+    step: onEvent((event, state) =>
+      event.kind === 'frame.received' && !isOfVip(state, event.frame) ? { kind: 'tick' } : event,
+    ),
+  },
+  {
+    name: 'service-standing-endless',
+    isOfServices: true,
+    faults: ['isolated', 'partition'],
+    what: 'who hears nobody any more goes on answering for Services',
+    breaks: ['service-standing', 'service-one'],
+    step: (rules, state, event, now) => {
+      const { view } = state.peers;
+      const peers = new Map([...view.peers].map(([name, peer]) => [name, { ...peer, heardAt: now }] as const));
+      const heard = { ...state, peers: { ...state.peers, view: { ...view, peers } } };
+      return step(rules, heard, event, now);
+    },
+  },
+  {
     name: 'restless',
     what: 'a deadline stays in the past',
     breaks: ['exception'],
@@ -257,8 +314,21 @@ export const MUTANTS: readonly NamedMutant[] = [
   },
 ];
 
-function onEvent(change: (event: AgentEvent) => AgentEvent): StepFunction {
-  return (rules, state, event, now) => step(rules, state, change(event), now);
+function onEvent(change: (event: AgentEvent, state: AgentState) => AgentEvent): StepFunction {
+  return (rules, state, event, now) => step(rules, state, change(event, state), now);
+}
+
+/** Whether a frame is about a control-plane VIP. */
+function isOfVip(state: AgentState, frame: Uint8Array): boolean {
+  const heard = interpretFrame(frame);
+  return heard.ok && state.vips.has(heard.value.ip.text);
+}
+
+function onEntries(state: AgentState, change: (entry: ServiceEntry) => ServiceEntry): AgentState {
+  const draft = draftOf(state.services.entries);
+  for (const [address, entry] of eachOfShards(state.services.entries)) putInDraft(draft, address, change(entry));
+  const entries = finishDraft(draft, entryDeadline);
+  return entries === state.services.entries ? state : { ...state, services: { ...state.services, entries } };
 }
 
 /** Changes what other nodes are heard to say. */

@@ -76,8 +76,8 @@ export interface SimProcess {
   isFrozen: boolean;
   isTurnDue: boolean;
   timer: number;
-  capture: readonly string[];
-  captureIndex: number;
+  /** Addresses listened for, by interface. */
+  readonly capture: Map<number, ReadonlySet<string>>;
   /** As computed after the last step: what the running loop sleeps until. */
   deadline: number;
   unwatch: () => void;
@@ -188,10 +188,11 @@ export class SimNode implements LanHost {
 
   hear(heard: Heard, frame: () => Uint8Array): void {
     const { process } = this;
-    if (process === undefined || !process.capture.includes(heard.ip.text)) return;
+    const ifindex = process === undefined ? undefined : listeningIndex(process, heard.ip);
+    if (process === undefined || ifindex === undefined) return;
     // A packet socket that nobody reads overflows.
     if (process.inbox.length > INBOX_FRAMES_MAX) return;
-    this.#deliver(process, { kind: 'frame.received', ifindex: process.captureIndex, frame: frame() }, 0.05, 1);
+    this.#deliver(process, { kind: 'frame.received', ifindex, frame: frame() }, 0.05, 1);
   }
 
   start(): void {
@@ -208,8 +209,7 @@ export class SimNode implements LanHost {
       isFrozen: false,
       isTurnDue: false,
       timer: 0,
-      capture: [],
-      captureIndex: ETH0,
+      capture: new Map(),
       deadline: Number.POSITIVE_INFINITY,
       unwatch: () => {},
       freezeBefore: undefined,
@@ -445,8 +445,8 @@ export class SimNode implements LanHost {
         if (this.isOnline()) lan.broadcast(this, effect.frame);
         return;
       case 'capture.set':
-        process.capture = effect.addresses.map((ip) => ip.text);
-        process.captureIndex = effect.ifindex;
+        if (effect.addresses.length === 0) process.capture.delete(effect.ifindex);
+        else process.capture.set(effect.ifindex, new Set(effect.addresses.map((ip) => ip.text)));
         return;
       case 'name.resolve': {
         const addresses = this.#options.resolve();
@@ -523,6 +523,11 @@ export class SimNode implements LanHost {
     });
     this.#turnIn(process, 0);
   }
+}
+
+function listeningIndex({ capture }: SimProcess, ip: Ip): number | undefined {
+  for (const [ifindex, addresses] of capture) if (addresses.has(ip.text)) return ifindex;
+  return undefined;
 }
 
 function silentAfterMs(process: SimProcess): number {

@@ -84,6 +84,24 @@ export function rollProfile(dice: Dice): Profile {
   };
 }
 
+/** The same cluster with Services: mostly nodes enough for a majority, often without a control-plane VIP. */
+export function withServices(profile: Profile, dice: Dice): Profile {
+  const { rules } = profile;
+  const hasName = rules.sources.some(({ kind }) => kind === 'name');
+  const sources = hasName || dice.chance(0.5) ? [] : rules.sources;
+  return {
+    ...profile,
+    nodeCount: dice.pick([3, 3, 3, 4, 5]),
+    rules: {
+      ...rules,
+      sources,
+      interfaceName: 'eth0',
+      services: { isEnabled: true },
+      heartbeat: { ...rules.heartbeat, isEnabled: true },
+    },
+  };
+}
+
 function rollSources(dice: Dice): readonly AddressSource[] {
   const ipv4: AddressSource = { kind: 'ip', ip: ipOf(VIP4), prefixLength: 32 };
   const ipv6: AddressSource = { kind: 'ip', ip: ipOf(VIP6), prefixLength: 128 };

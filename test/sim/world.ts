@@ -16,8 +16,10 @@ import { Violation, Watchman } from './invariants.ts';
 import { ipOf, LATENESS_MAX_MS, macOf } from './kernel.ts';
 import { SimLan, type LanHost } from './lan.ts';
 import { SimNode, type NodeWitness, type StepFunction } from './node.ts';
-import { rollProfile, VIP4, VIP4_OTHER, type Profile } from './profile.ts';
+import { rollProfile, VIP4, VIP4_OTHER, withServices, type Profile } from './profile.ts';
 import { Schedule } from './schedule.ts';
+import { SimServices } from './services.ts';
+import { ServicesWatchman } from './services-watchman.ts';
 
 /** A change of the core or of its surroundings that the invariants must catch; src itself is never edited. */
 export interface Mutant {
@@ -26,6 +28,8 @@ export interface Mutant {
   readonly rules?: (rules: AgentRules) => AgentRules;
   readonly step?: StepFunction;
   readonly ignoresVersions?: boolean;
+  /** It is about Services: every seed has some. */
+  readonly isOfServices?: boolean;
   /** The kinds of faults that bring it to light; undefined: any. */
   readonly faults?: readonly string[];
 }
@@ -46,6 +50,14 @@ export interface RunResult {
   readonly faults: readonly string[];
   readonly worstOverlapMs: number;
   readonly worstOutageMs: number;
+}
+
+/** One seed in so many has Services. */
+const SERVICES_EVERY = 24;
+
+/** A mutant of the rest is looked for where there are none: what is broken there is broken here, under another name. */
+function hasServices({ seed, mutant }: RunOptions): boolean {
+  return mutant === undefined ? seed % SERVICES_EVERY === 7 : mutant.isOfServices === true;
 }
 
 export function runSeed(options: RunOptions): RunResult {
@@ -77,6 +89,8 @@ export class World implements NodeWitness {
   readonly nodes: SimNode[] = [];
   readonly vips: readonly Ip[];
   readonly watchman: Watchman;
+  services: SimServices | undefined;
+  #servicesWatchman: ServicesWatchman | undefined;
   readonly client: SimClient;
   readonly faultsBegun: string[] = [];
   moves = 0;
@@ -90,11 +104,14 @@ export class World implements NodeWitness {
   constructor(options: RunOptions) {
     this.#options = options;
     this.dice = new Dice(options.seed);
-    const profile = rollProfile(this.dice);
+    const rolled = rollProfile(this.dice);
+    const ofServices = hasServices(options) ? new Dice(options.seed ^ 0x5eed) : undefined;
+    const profile = ofServices === undefined ? rolled : withServices(rolled, ofServices);
     const rules = options.mutant?.rules?.(profile.rules) ?? profile.rules;
     this.profile = profile;
     const literals = profile.rules.sources.flatMap((source) => (source.kind === 'ip' ? [source.ip] : []));
-    this.vips = literals.length > 0 ? literals : [ipOf(VIP4), ipOf(VIP4_OTHER)];
+    const isNamed = profile.rules.sources.some(({ kind }) => kind === 'name');
+    this.vips = isNamed ? [ipOf(VIP4), ipOf(VIP4_OTHER)] : literals;
     this.#named = this.vips.slice(0, 1);
     this.lan = new SimLan(this.schedule, this.dice.fork());
     this.lan.lossProbability = profile.lossProbability;
@@ -106,6 +123,7 @@ export class World implements NodeWitness {
       ...(options.mutant?.ignoresVersions === undefined ? {} : { ignoresVersions: options.mutant.ignoresVersions }),
     });
     for (let id = 0; id < profile.nodeCount; id += 1) this.#addNode(id, rules);
+    if (ofServices !== undefined) this.services = this.#makeServices(ofServices);
     this.client = new SimClient({
       mac: macOf('02:00:00:00:ff:01'),
       lan: this.lan,
@@ -123,15 +141,45 @@ export class World implements NodeWitness {
       api: this.api,
       isWanted: (ip) => this.#isWanted(ip),
     });
+    if (this.services !== undefined) this.#servicesWatchman = this.#watchServices(this.services);
     this.#seedLease();
     this.#planFaults();
+  }
+
+  /** Addresses that something may happen to. */
+  get targets(): readonly Ip[] {
+    return this.services === undefined ? this.vips : [...this.vips, ...this.services.addresses];
+  }
+
+  #makeServices(dice: Dice): SimServices {
+    const { schedule, api, nodes } = this;
+    const { faultsUntil: movesUntil } = this.profile;
+    const say = (text: string): void => this.say('svc', text);
+    const services = new SimServices({ schedule, dice, api, nodes, movesUntil, say });
+    services.begin();
+    return services;
+  }
+
+  #watchServices(services: SimServices): ServicesWatchman {
+    const { schedule, nodes, lan, api, watchman } = this;
+    return new ServicesWatchman({
+      schedule,
+      rules: this.profile.rules,
+      nodes,
+      strangers: this.#strangers,
+      lan,
+      api,
+      services,
+      isExcusing: () => watchman.isExcusing,
+    });
   }
 
   run(): RunResult['failure'] {
     this.#describe();
     try {
       while (this.schedule.next(this.profile.until));
-      this.watchman.checkEnd(this.client.isServed() || !this.#isWanted(this.#firstVip()));
+      this.watchman.checkEnd(this.client.isServed() || (this.vips.length > 0 && !this.#isWanted(this.#firstVip())));
+      this.#servicesWatchman?.checkEnd();
       return undefined;
     } catch (error) {
       const { now } = this.schedule;
@@ -191,6 +239,7 @@ export class World implements NodeWitness {
 
   effect(node: SimNode, effect: Effect): void {
     this.watchman.effect(node, effect);
+    this.#servicesWatchman?.effect(node, effect);
     if (this.#options.trace === undefined) return;
     switch (effect.kind) {
       case 'address.add':
@@ -222,11 +271,13 @@ export class World implements NodeWitness {
 
   stepped(node: SimNode, event: AgentEvent): void {
     this.watchman.stepped(node, event);
+    this.#servicesWatchman?.stepped(node, event);
     if (this.#options.trace !== undefined && event.kind !== 'tick') this.say(node.name, `· ${describeEvent(event)}`);
   }
 
   turned(node: SimNode, event: AgentEvent): void {
     this.watchman.turned(node, event);
+    this.#servicesWatchman?.turned(node);
   }
 
   exited(node: SimNode): void {
@@ -328,7 +379,9 @@ export class World implements NodeWitness {
   }
 
   #beginFault(kind: string): void {
-    const holder = this.nodes.find((node) => this.vips.some((ip) => node.kernel.has(ip)));
+    const holder =
+      this.nodes.find((node) => this.vips.some((ip) => node.kernel.has(ip))) ??
+      (this.services === undefined ? undefined : this.nodes.find(({ name }) => name === this.api.lease?.holder));
     const node = holder !== undefined && this.dice.chance(HOLDER_BIAS) ? holder : this.dice.pick(this.nodes);
     const begun = FAULTS[kind]?.[1](this, node);
     if (begun === undefined) return;
@@ -373,7 +426,7 @@ export class World implements NodeWitness {
   }
 
   #firstVip(): Ip {
-    const [first] = this.vips;
+    const [first] = this.targets;
     if (first === undefined) throw new Error('a profile has an address');
     return first;
   }
