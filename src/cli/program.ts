@@ -97,6 +97,7 @@ function buildProgram(terminal: Terminal, exit: (code: number) => void): Command
   addStatus(program, terminal, exit);
   addDrain(program, terminal, exit);
   addPlan(program, terminal, exit);
+  addExplain(program, terminal, exit);
   addDoctor(program, terminal, exit);
   addVersion(program, terminal);
   return program;
@@ -216,6 +217,24 @@ function addPlan(program: Command, terminal: Terminal, exit: (code: number) => v
       const { filename: paths, drain, json: isJson } = options;
       const { isColored } = terminal;
       finish(runPlan({ paths, drain, isJson, isColored, input: readConfigInput({}) }), terminal, exit);
+    });
+}
+
+function addExplain(program: Command, terminal: Terminal, exit: (code: number) => void): void {
+  program
+    .command('explain')
+    .description(
+      'explain an error CODE, or how it stands with `service NAMESPACE/NAME` (exit code 0 all well, 1 something is not, 3 not running)',
+    )
+    .argument('<words...>', 'CODE, or: service NAMESPACE/NAME')
+    .option('--json', 'print it as JSON', false)
+    .option('--socket <socket>', 'status socket: a path or @name [vip_status_socket]')
+    .action(async (words: string[], options: { json: boolean; socket?: string }) => {
+      const { runExplain } = await import('./explain.ts');
+      const { defaultSocket } = await import('./status.ts');
+      const { isColored, write } = terminal;
+      const socket = options.socket ?? defaultSocket(process.env);
+      exit(await runExplain({ words, socket, isJson: options.json, isColored, write }));
     });
 }
 

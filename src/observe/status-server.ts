@@ -11,6 +11,7 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
 import { answerControl, type Control } from './control.ts';
+import { answerExplain, type Explain } from './explain.ts';
 import { closeServer, createLimitedServer, listen, requestTarget, sendText, type ListenTarget } from './listen.ts';
 import type { StatusReport } from './status-model.ts';
 
@@ -32,6 +33,7 @@ export interface StatusServerOptions {
   readonly report: () => StatusReport;
   /** Orders that may come through the socket; without it there are none. */
   readonly control?: Control;
+  readonly explain?: Explain;
 }
 
 export interface StatusServer {
@@ -45,7 +47,9 @@ export async function openStatusServer(options: StatusServerOptions): Promise<St
   const watchers = new Set<Watcher>();
   const server = createLimitedServer((incoming, response) => {
     try {
-      if (!answerControl(options.control, incoming, response)) answer(options.report, watchers, incoming, response);
+      if (answerControl(options.control, incoming, response)) return;
+      if (answerExplain(options.explain, incoming, response)) return;
+      answer(options.report, watchers, incoming, response);
     } catch (error) {
       // a report that cannot be made is a bug, but none that may cost the VIP
       if (!response.headersSent) sendText(response, 500, `${String(error)}\n`);

@@ -239,6 +239,7 @@ class Manager {
         socket: config.observe.statusSocket,
         report: () => this.#report(),
         control: this.#control(),
+        explain: (service) => this.#services?.explain(service),
       });
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;

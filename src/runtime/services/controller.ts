@@ -27,6 +27,7 @@ import { tenureBasis } from '../../leader/tenure.ts';
 import { logFunction, type Log } from '../../observe/log.ts';
 import type { KernelChange, KernelSnapshot } from '../../protocol/netlink/records.ts';
 import { nextAssignment } from '../../services/assignment.ts';
+import type { EndpointIndex } from '../../services/endpoints.ts';
 import type { ObjectProblem, Ownership, ServiceObject } from '../../services/model.ts';
 import type { Plan } from '../../services/plan.ts';
 import { parseSvcPools } from '../../services/pools/environment.ts';
@@ -180,6 +181,10 @@ export class ServicesController {
   /** What this node publishes of itself. */
   get factsText(): string {
     return this.#ownFacts.text;
+  }
+
+  get endpoints(): EndpointIndex {
+    return this.#book.booked.endpoints;
   }
 
   kernelChanged(change: KernelChange): void {
