@@ -15,7 +15,7 @@ import { logEffect } from '../note.ts';
 import { isHost } from './found.ts';
 import { inquire } from './inquire.ts';
 import { noteProgress, settleOne } from './moves.ts';
-import { inShards } from './shards.ts';
+import { hashOf, inShards } from './shards.ts';
 import { SERVICE_RIVALS_MAX, type ServiceEntry } from './state.ts';
 import { entryOf, putEntry, siteOf, tally, type Turn } from './turn.ts';
 
@@ -118,9 +118,8 @@ function verdictFor(turn: Turn, entry: ServiceEntry): VipWish['verdict'] {
 /** Claimed together, a thousand addresses would be renewed together for ever: each begins at a moment of its own. */
 function withOwnRhythm(turn: Turn, address: string, vip: VipState): VipState {
   if (turn.counts.own < SPREAD_MIN || vip.lifetimeAt === NEVER) return vip;
-  let sum = 0;
-  for (let index = 0; index < address.length; index += 1) sum = (sum * 31 + address.charCodeAt(index)) % 1009;
-  return { ...vip, lifetimeAt: after(turn.now, (vip.lifetimeAt - turn.now) * (0.4 + (0.6 * sum) / 1009)) };
+  const fraction = (hashOf(address) + 1) / 0x1_0000_0000;
+  return { ...vip, lifetimeAt: after(turn.now, (vip.lifetimeAt - turn.now) * fraction) };
 }
 
 /** What comes out of the machine; answers the number of the move the entry is still part of. */

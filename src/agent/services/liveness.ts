@@ -146,12 +146,13 @@ function hasStanding(rules: AgentRules, state: AgentState, now: MonotonicMs): bo
     const { missedSince } = state.services;
     if (missedSince !== undefined && now >= after(missedSince, ISOLATION_PATIENCE_MS)) return false;
     if (hearsMajority(own, view, now)) return true;
-    const lostAt = majorityLostAt(own, view, now);
+    // Patience is for who had it: two voters heard one after the other are no majority.
+    const lostAt = state.services.liveness.hasStanding ? majorityLostAt(own, view, now) : undefined;
     return lostAt !== undefined && now < after(lostAt, ISOLATION_PATIENCE_MS);
   }
   if (isLeading(state) || now < leaseFreshUntil(rules, state)) return true;
   const hearsAll = !isVoter || voters.every(({ name }) => isHeard(own, view, name, now));
-  return !isApiWorking(rules, state, now) && hearsAll;
+  return state.election.observed !== undefined && !isApiWorking(rules, state, now) && hearsAll;
 }
 
 /** A leader that goes is replaced when its Lease ends: who waits for that has standing a little beyond it. */

@@ -26,13 +26,18 @@ export function emptyShards<Value>(): Shards<Value> {
   return { parts: Array.from({ length: PARTS }, () => empty), size: 0, dueAt: NEVER };
 }
 
-/** FNV-1a over the code units. */
-function partOf(key: string): number {
+/** FNV-1a over the code units, its halves folded together: 32 bits, any of which may be used. */
+export function hashOf(key: string): number {
   let hash = 0x811c_9dc5;
   for (let index = 0; index < key.length; index += 1) {
     hash = Math.imul(hash ^ key.charCodeAt(index), 0x0100_0193);
   }
-  return (hash ^ (hash >>> 16)) & (PARTS - 1);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  return (hash ^ (hash >>> 13)) >>> 0;
+}
+
+function partOf(key: string): number {
+  return hashOf(key) & (PARTS - 1);
 }
 
 export function inShards<Value>(table: Shards<Value>, key: string): Value | undefined {

@@ -36,6 +36,7 @@ export class ServiceScript extends NodeScript {
   holder = 'b';
   #sequence = 0;
   #version = 1000;
+  /** How much of the log has been answered. */
   #answered = 0;
 
   constructor(voters: readonly string[] = ['a', 'b', 'c'], change: Partial<AgentRules> = {}) {
@@ -163,8 +164,10 @@ export class ServiceScript extends NodeScript {
   }
 
   #answerRegistrations(): void {
-    const count = this.effects('member.register').length;
-    for (; this.#answered < count; this.#answered += 1) {
+    const unseen = this.log.slice(this.#answered);
+    this.#answered = this.log.length;
+    for (const { effect } of unseen) {
+      if (effect.kind !== 'member.register') continue;
       this.at(this.now, { kind: 'member.registered', isOk: this.isApiUp, message: '' });
     }
   }
