@@ -10,7 +10,7 @@
  * What is written is worked through in slices of SLICE_MS, each Service only when something about it is new.
  */
 
-import { assess, LOST_AFTER_MS } from '../../agent/peers.ts';
+import { assess } from '../../agent/peers.ts';
 import type { AgentEvent } from '../../agent/event.ts';
 import { serviceHoldings, type ServiceHolding } from '../../agent/services/read.ts';
 import type { AgentRules, AgentState } from '../../agent/state.ts';
@@ -26,6 +26,7 @@ import { openStatusWriter, type StatusWriter } from '../../kube/status-writer.ts
 import { tenureBasis } from '../../leader/tenure.ts';
 import { logFunction, type Log } from '../../observe/log.ts';
 import type { KernelChange, KernelSnapshot } from '../../protocol/netlink/records.ts';
+import { VIP_HOST_ANNOTATION } from '../../services/annotations.ts';
 import { nextAssignment } from '../../services/assignment.ts';
 import type { EndpointIndex } from '../../services/endpoints.ts';
 import type { ObjectProblem, Ownership, ServiceObject } from '../../services/model.ts';
@@ -85,6 +86,8 @@ const GIVING_GRACE_MS = 1_000;
 const START_GRACE_MS = 3_000;
 /** What can't be read (rights, an API that is away) isn't waited for longer than this. */
 const UNKNOWN_MAX_MS = 10_000;
+/** A process that is gone for this long has no addresses left anywhere. */
+const LOST_FOR_GOOD_MS = 5_000;
 const MINUTE_MS = 60_000;
 
 const NOBODY: readonly string[] = [];
@@ -335,11 +338,7 @@ export class ServicesController {
       this.#holdings = new Map(serviceHoldings(state).map((holding) => [holding.address, holding]));
     }
     const isRecording = isLeading && this.#objects.isCurrent && now >= this.#startedAt + START_GRACE_MS;
-    if (isRecording && isSpread) {
-      const gone = this.#lostForGood(lost, now);
-      const isSame = gone.length === lost.length;
-      this.#record(isSame ? settled : settleOwnerships(ownerships, { isSpread, lost: gone, draining, leader }), now);
-    }
+    if (isRecording && isSpread) this.#record(this.#proven(settled, lost, byKey, now), lost.length === 0, now);
     const problems = [
       ...this.#book.booked.problems,
       ...this.#nodes.problems,
@@ -411,22 +410,41 @@ export class ServicesController {
     return this.#withAddress.those;
   }
 
-  /** Who was only restarted finds its addresses where it left them; who is gone for longer takes nothing back. */
-  #lostForGood(lost: readonly string[], now: number): readonly string[] {
+  /**
+   * What of a lost node is written down as another's: what that one has said that it answers for, and all of it once the
+   * node has been lost for long. Who was only restarted finds its addresses where it left them, since its kernel went on
+   * answering and nobody else could.
+   */
+  #proven(
+    settled: readonly Ownership[],
+    lost: readonly string[],
+    byKey: ReadonlyMap<string, ServiceObject>,
+    now: number,
+  ): readonly Ownership[] {
     for (const name of this.#lostSince.keys()) if (!lost.includes(name)) this.#lostSince.delete(name);
-    return lost.filter((name) => {
+    const recent = new Set<string>();
+    for (const name of lost) {
       const since = this.#lostSince.get(name) ?? now;
       this.#lostSince.set(name, since);
-      const isOver = now >= since + LOST_AFTER_MS;
-      if (!isOver) this.#wake(since + LOST_AFTER_MS);
-      return isOver;
+      if (now >= since + LOST_FOR_GOOD_MS) continue;
+      recent.add(name);
+      this.#wake(since + LOST_FOR_GOOD_MS);
+    }
+    if (recent.size === 0) return settled;
+    const { assignment } = this.#owners;
+    return settled.map((ownership) => {
+      const former = assignment.get(ownership.address.text);
+      if (former === undefined || former === ownership.node || !recent.has(former)) return ownership;
+      const [first = ''] = ownership.services;
+      const host = byKey.get(first)?.annotations[VIP_HOST_ANNOTATION];
+      return host !== undefined && host === ownership.node ? ownership : { ...ownership, node: former };
     });
   }
 
-  #record(settled: readonly Ownership[], now: number): void {
+  #record(settled: readonly Ownership[], isCalm: boolean, now: number): void {
     const { rebalancePerMinute } = this.#options.config.services;
     let next = nextAssignment(this.#owners.assignment, settled);
-    if (rebalancePerMinute > 0) {
+    if (rebalancePerMinute > 0 && isCalm) {
       const intervalMs = Math.max(1_000, MINUTE_MS / rebalancePerMinute);
       if (now - this.#rebalancedAt >= intervalMs) {
         this.#rebalancedAt = now;

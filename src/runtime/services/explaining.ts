@@ -28,8 +28,9 @@ export function explainService(key: string, facts: ExplainFacts): Explanation {
 }
 
 function missing(key: string, { isSynced }: ServicesView): ExplanationStep {
-  if (!isSynced)
+  if (!isSynced) {
     return unsure('service', 'the objects have not been read yet', 'Look at `holdfast status`: api, problems.');
+  }
   return bad(
     'service',
     `there is no Service ${key} of type LoadBalancer`,
@@ -41,8 +42,9 @@ function stepsOf(service: ServiceObject, facts: ExplainFacts): readonly Explanat
   const { plan } = facts.view;
   const foreign = plan?.foreign.find((each) => each.service.key === service.key);
   if (!service.isLoadBalancer) return [bad('class', 'it is not of type LoadBalancer any more', '')];
-  if (foreign !== undefined)
+  if (foreign !== undefined) {
     return [bad('class', `it is none of ours: ${foreign.message}`, remedyOf(foreign, service))];
+  }
   const className = service.loadBalancerClass ?? 'no class';
   const refused = plan?.refused.find((each) => each.service.key === service.key);
   const own = good('class', `it is ours (${className})`);
@@ -74,8 +76,9 @@ function pendingSteps(service: ServiceObject, { view }: ExplainFacts): readonly 
 
 function allocationSteps(service: ServiceObject, allocation: Allocation | undefined): readonly ExplanationStep[] {
   const texts = service.ingress.map(({ text }) => text).join(', ');
-  if (allocation === undefined)
+  if (allocation === undefined) {
     return [unsure('allocation', `its status has ${texts}, which is not planned for yet`, '')];
+  }
   const pool = allocation.pool === '' ? 'no pool' : `pool ${allocation.pool}`;
   const main = good('allocation', `${texts} of ${pool}`);
   return [
@@ -123,11 +126,13 @@ function ownershipSteps(ownership: Ownership, facts: ExplainFacts): readonly Exp
 /** What only the owner's own process sees. */
 function hereSteps({ address, node }: Ownership, { node: self, view, now }: ExplainFacts): readonly ExplanationStep[] {
   if (node === undefined) return [];
-  if (node !== self)
+  if (node !== self) {
     return [unsure('here', `this is ${self}`, `Ask on ${node} for interface, announcements and rivals.`)];
+  }
   const holding = view.holdings.get(address.text);
-  if (holding === undefined)
+  if (holding === undefined) {
     return [bad('here', `${address.text} is not on this node yet`, 'Look at `holdfast status`.')];
+  }
   const on = holding.interfaceName ?? 'no interface';
   const last =
     holding.lastAnnouncedAt === undefined ? 'never' : `${Math.round((now - holding.lastAnnouncedAt) / 1000)} s ago`;

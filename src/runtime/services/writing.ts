@@ -6,7 +6,7 @@
 
 import type { StatusPatch } from '../../kube/service-status.ts';
 import type { StatusWriter, WriteEnd } from '../../kube/status-writer.ts';
-import type { Allocation, Ownership, PendingService, Pool, ServiceObject } from '../../services/model.ts';
+import type { Allocation, Ownership, PendingService, Pool, Reason, ServiceObject } from '../../services/model.ts';
 import type { ServiceDecision } from '../../services/status.ts';
 import type { ServicesView } from './controller.ts';
 import { isSameList } from './giving.ts';
@@ -201,15 +201,48 @@ function releaseOf(
   return isLeading && mayHaveBeenOurs ? releasePatch(service) : undefined;
 }
 
+/** Each plan makes allocations and ownerships anew: what they say decides, not which objects they are. */
 function isSame(a: Seen, b: Seen): boolean {
   return (
     a.service === b.service &&
-    a.allocation === b.allocation &&
-    a.pending === b.pending &&
     a.isLeading === b.isLeading &&
     a.isAsking === b.isAsking &&
     a.isAnnounced === b.isAnnounced &&
+    isSameAllocation(a.allocation, b.allocation) &&
+    (a.pending === b.pending || isSameReasons(a.pending?.reasons, b.pending?.reasons)) &&
     a.ownerships.length === b.ownerships.length &&
-    a.ownerships.every((each, index) => each === b.ownerships[index])
+    a.ownerships.every((each, index) => isSameOwnership(each, b.ownerships[index]))
+  );
+}
+
+function isSameAllocation(a: Allocation | undefined, b: Allocation | undefined): boolean {
+  if (a === b || a === undefined || b === undefined) return a === b;
+  return (
+    a.pool === b.pool &&
+    a.from === b.from &&
+    isSameList(a.addresses, b.addresses) &&
+    isSameReasons(a.shortcomings, b.shortcomings)
+  );
+}
+
+function isSameOwnership(a: Ownership | undefined, b: Ownership | undefined): boolean {
+  if (a === b || a === undefined || b === undefined) return a === b;
+  if (a.address.text !== b.address.text || a.node !== b.node) return false;
+  return interfaceOf(a) === interfaceOf(b) && isSameReasons(a.reasons, b.reasons);
+}
+
+/** The owner comes first. */
+function interfaceOf({ candidates }: Ownership): string | undefined {
+  return candidates[0]?.interfaceName;
+}
+
+function isSameReasons(a: readonly Reason[] | undefined, b: readonly Reason[] | undefined): boolean {
+  if (a === b || a === undefined || b === undefined) return a === b;
+  return (
+    a.length === b.length &&
+    a.every(({ code, pool, message }, index) => {
+      const other = b[index];
+      return code === other?.code && pool === other.pool && message === other.message;
+    })
   );
 }
