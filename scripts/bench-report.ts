@@ -378,12 +378,15 @@ function median(values: readonly number[]): number {
   return (low + high) / 2;
 }
 
-/** Outages of a run that never ended are as long as it was watched: Infinity doesn't live in JSON. */
+/** Stands for an outage whose end was not seen (answers too late to count until the run was over): Infinity doesn't live in JSON. */
+const ENDLESS_MS = 1e6;
+
 function round(ms: number): number {
-  return Number.isFinite(ms) ? Math.round(ms * 10) / 10 : 1e6;
+  return Number.isFinite(ms) ? Math.round(ms * 10) / 10 : ENDLESS_MS;
 }
 
 function seconds(ms: number): string {
   if (ms === 0) return '0';
+  if (ms >= ENDLESS_MS) return 'no end seen';
   return (ms / 1000).toFixed(ms < 1000 ? 3 : 2);
 }
