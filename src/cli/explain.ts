@@ -23,8 +23,9 @@ export interface ExplainOptions {
 /** Runs the command and returns its exit code. Throws HoldfastError COMMAND_INVALID, or as requestExplanation. */
 export async function runExplain(options: ExplainOptions): Promise<number> {
   const [first = '', second, ...rest] = options.words;
-  if (first.toLowerCase() === 'service' && second !== undefined && rest.length === 0)
+  if (first.toLowerCase() === 'service' && second !== undefined && rest.length === 0) {
     return explainService(second, options);
+  }
   if (second === undefined) return explainCode(first, options);
   throw invalid('say a code, or `service NAMESPACE/NAME`');
 }

@@ -224,6 +224,16 @@ export class ServicesCluster {
     execFileSync('ip', ['-n', namespace, 'addr', 'add', `${address}/32`, 'dev', 'eth0']);
   }
 
+  /** The longest time since a moment in which no kernel had the address, ms. */
+  longestDarkMs(address: string, fromMs: number): number {
+    const changes = this.holders.since(address, fromMs);
+    const ends = [...changes.slice(1).map(({ atMs }) => atMs), nowMs()];
+    return Math.max(
+      0,
+      ...changes.map(({ atMs, holders }, index) => (holders.length > 0 ? 0 : (ends[index] ?? atMs) - atMs)),
+    );
+  }
+
   /** The longest time without an answer since a moment, ms, by address. */
   async longestOutages(addresses: readonly string[], fromMs: number): Promise<ReadonlyMap<string, number>> {
     await this.answered(addresses);

@@ -99,8 +99,11 @@ describe('addresses spread over the nodes', () => {
     const from = nowMs();
     holdfast(node, ['drain']);
     const after = await services.ownedOnce(addresses, [node.name]);
+    // What two kernels report within the same milliseconds is read one after the other.
+    for (const address of own) expect(services.longestDarkMs(address, from)).toBeLessThan(30);
+    // A busy machine delays probes and answers; an address that was down is asked for on the wire first, with three probes.
     const longest = await services.longestOutages(own, from);
-    expect(Math.max(...longest.values())).toBeLessThan(100);
+    expect(Math.max(...longest.values())).toBeLessThan(500);
     await services.unrecorded(node);
     holdfast(node, ['drain', '--undo']);
     await services.quiet(2_000);
@@ -120,6 +123,22 @@ describe('addresses spread over the nodes', () => {
     await services.event(`web-${COUNT}`, /^Announced: .* node n\d answers on eth0\./);
     await services.ownedOnce(addresses);
   }, 60_000);
+
+  it('explain says who answers for a Service and why, on the owner also what it sees of that', async () => {
+    const addresses = await services.served(COUNT + 1);
+    const owners = await services.ownedOnce(addresses);
+    const service = (await services.services()).find(({ name }) => name === 'web-1');
+    const [address = ''] = service?.addresses ?? [];
+    const owner = services.lab.node(owners.get(address) ?? '');
+    const text = holdfast(owner, ['explain', 'service', 'web-1']);
+    expect(text).toContain(`Service default/web-1, as ${owner.name} sees it`);
+    expect(text).toMatch(/✓ class +it is ours/);
+    expect(text).toContain(`✓ allocation  ${address} of pool svc_pools`);
+    expect(text).toMatch(/✓ candidate +n1 answers on eth0/);
+    expect(text).toContain(`✓ owner       ${owner.name} answers for ${address}: `);
+    expect(text).toMatch(/✓ here +holding on eth0 for \d+ s, announced \d+ times/);
+    expect(holdfast(owner, ['status'])).toMatch(/Services\nserved +13 Services, none pending; 13 addresses/);
+  }, 30_000);
 
   it('a Service that is no load balancer any more keeps nothing of ours', async () => {
     await services.patchService('web-0', { spec: { type: 'ClusterIP' } });

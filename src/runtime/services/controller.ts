@@ -338,7 +338,8 @@ export class ServicesController {
       this.#holdings = new Map(serviceHoldings(state).map((holding) => [holding.address, holding]));
     }
     const isRecording = isLeading && this.#objects.isCurrent && now >= this.#startedAt + START_GRACE_MS;
-    if (isRecording && isSpread) this.#record(this.#proven(settled, lost, byKey, now), lost.length === 0, now);
+    if (isRecording && isSpread)
+      this.#record(this.#proven({ ownerships, settled, lost, byKey }, now), lost.length === 0, now);
     const problems = [
       ...this.#book.booked.problems,
       ...this.#nodes.problems,
@@ -416,11 +417,15 @@ export class ServicesController {
    * answering and nobody else could.
    */
   #proven(
-    settled: readonly Ownership[],
-    lost: readonly string[],
-    byKey: ReadonlyMap<string, ServiceObject>,
+    parts: {
+      readonly ownerships: readonly Ownership[];
+      readonly settled: readonly Ownership[];
+      readonly lost: readonly string[];
+      readonly byKey: ReadonlyMap<string, ServiceObject>;
+    },
     now: number,
   ): readonly Ownership[] {
+    const { ownerships, settled, lost, byKey } = parts;
     for (const name of this.#lostSince.keys()) if (!lost.includes(name)) this.#lostSince.delete(name);
     const recent = new Set<string>();
     for (const name of lost) {
@@ -431,9 +436,8 @@ export class ServicesController {
       this.#wake(since + LOST_FOR_GOOD_MS);
     }
     if (recent.size === 0) return settled;
-    const { assignment } = this.#owners;
-    return settled.map((ownership) => {
-      const former = assignment.get(ownership.address.text);
+    return settled.map((ownership, index) => {
+      const former = ownerships[index]?.node;
       if (former === undefined || former === ownership.node || !recent.has(former)) return ownership;
       const [first = ''] = ownership.services;
       const host = byKey.get(first)?.annotations[VIP_HOST_ANNOTATION];
