@@ -18,6 +18,7 @@ import { parseArgs } from 'node:util';
 import { ApiClient } from '../test/lab/api-client.ts';
 import { nowMs, sleep } from '../test/lab/clock.ts';
 import { isStartedOver, namespacePrivilege, startOverInUserNamespace } from '../test/lab/namespace.ts';
+import { EXEC_ARGV } from './build.ts';
 import { waitFor } from '../test/lab/process.ts';
 import { ServicesCluster } from '../test/lab/services-cluster.ts';
 
@@ -84,7 +85,8 @@ async function main(): Promise<number> {
   try {
     const preload = join(folder, 'stall.mjs');
     writeFileSync(preload, STALL_PROGRAM);
-    process.env['HOLDFAST_PROGRAM'] = `${process.execPath} --import ${preload} ${join(ROOT, 'src', 'main.ts')}`;
+    process.env['HOLDFAST_PROGRAM'] =
+      `${[process.execPath, ...EXEC_ARGV].join(' ')} --import ${preload} ${join(ROOT, 'src', 'main.ts')}`;
     for (const count of values.counts.split(',').map(Number)) {
       const row = await measure(count, values.api === 'real' ? 'real' : 'embedded', Number(values.seconds) * 1000);
       console.error(JSON.stringify(row));
@@ -129,12 +131,9 @@ async function measure(count: number, api: 'embedded' | 'real', windowMs: number
   }
 }
 
-/** Twice as many as there are Services, from 10.99.0.1 on. */
+/** As many as there are Services, from 10.99.0.1 on without a gap. */
 function poolOf(count: number): readonly string[] {
-  return Array.from({ length: count }, (_, index) => {
-    const host = index + 1;
-    return `10.99.${Math.floor(host / 250)}.${(host % 250) + 1}`;
-  });
+  return Array.from({ length: count }, (_, index) => `10.99.${Math.floor((index + 1) / 256)}.${(index + 1) % 256}`);
 }
 
 async function create(

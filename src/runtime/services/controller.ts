@@ -26,13 +26,10 @@ import { openStatusWriter, type StatusWriter } from '../../kube/status-writer.ts
 import { tenureBasis } from '../../leader/tenure.ts';
 import { logFunction, type Log } from '../../observe/log.ts';
 import type { KernelChange, KernelSnapshot } from '../../protocol/netlink/records.ts';
-import { VIP_HOST_ANNOTATION } from '../../services/annotations.ts';
-import { nextAssignment } from '../../services/assignment.ts';
 import type { EndpointIndex } from '../../services/endpoints.ts';
-import type { ObjectProblem, Ownership, ServiceObject } from '../../services/model.ts';
+import type { ServiceObject } from '../../services/model.ts';
 import type { Plan } from '../../services/plan.ts';
 import { parseSvcPools } from '../../services/pools/environment.ts';
-import { rebalance } from '../../services/rebalance.ts';
 import { DutyMaker } from './duty-of-plan.ts';
 import { Giving, type Given } from './giving.ts';
 import { openKubeProxyProbe, type KubeProxyProbe } from './kube-proxy-probe.ts';
@@ -41,8 +38,10 @@ import { ALL_KINDS, OBJECT_DECODERS, ObjectBook, type ObjectDecodings } from './
 import { keepOwnFacts, type OwnFactsKeeper } from './own-facts.ts';
 import { keepOwners, type OwnersKeeper } from './owners-keeper.ts';
 import { Planning } from './planning.ts';
+import { Recording } from './recording.ts';
 import { settleOwnerships } from './settle.ts';
 import { Teller } from './teller.ts';
+import { confirmedOf, EMPTY_VIEW, heldOf, tentativeOf, type ServicesView } from './view.ts';
 import { Writing } from './writing.ts';
 
 export interface ServicesOptions {
@@ -61,21 +60,6 @@ export interface ServicesOptions {
   readonly onPlanned: (durationMs: number) => void;
 }
 
-/** What is known at the end of a run, for status, metrics and `explain`. */
-export interface ServicesView {
-  readonly isSynced: boolean;
-  readonly isCurrent: boolean;
-  readonly isLeading: boolean;
-  readonly plan: Plan | undefined;
-  readonly services: readonly ServiceObject[];
-  /** By address. */
-  readonly owners: ReadonlyMap<string, Ownership>;
-  readonly holdings: ReadonlyMap<string, ServiceHolding>;
-  readonly problems: readonly ObjectProblem[];
-  readonly ownersEpoch: number;
-  readonly pendingWrites: number;
-}
-
 /** Runs follow one another at this distance at the earliest. */
 export const RUN_SPACING_MS = 20;
 /** A run may take a third of the time. */
@@ -86,9 +70,6 @@ const GIVING_GRACE_MS = 1_000;
 const START_GRACE_MS = 3_000;
 /** What can't be read (rights, an API that is away) isn't waited for longer than this. */
 const UNKNOWN_MAX_MS = 10_000;
-/** A process that is gone for this long has no addresses left anywhere. */
-const LOST_FOR_GOOD_MS = 5_000;
-const MINUTE_MS = 60_000;
 
 const NOBODY: readonly string[] = [];
 
@@ -112,8 +93,7 @@ export class ServicesController {
   #members: readonly RegisteredMember[] | undefined;
   #state: AgentState | undefined;
   #leadingSince: number | undefined;
-  readonly #lostSince = new Map<string, number>();
-  #rebalancedAt = performance.now();
+  readonly #recording = new Recording(performance.now());
   #ranAt = Number.NEGATIVE_INFINITY;
   #tookMs = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -165,7 +145,7 @@ export class ServicesController {
       },
     });
     this.#proxyProbe = openKubeProxyProbe({ onChange: (isHealthy) => this.#ownFacts.kubeProxyChanged(isHealthy) });
-    this.view = this.#emptyView();
+    this.view = EMPTY_VIEW;
     this.#objects = watchServiceObjects<ObjectDecodings>({
       client,
       namespace: config.services.namespace,
@@ -338,8 +318,13 @@ export class ServicesController {
       this.#holdings = new Map(serviceHoldings(state).map((holding) => [holding.address, holding]));
     }
     const isRecording = isLeading && this.#objects.isCurrent && now >= this.#startedAt + START_GRACE_MS;
-    if (isRecording && isSpread)
-      this.#record(this.#proven({ ownerships, settled, lost, byKey }, now), lost.length === 0, now);
+    if (isRecording && isSpread) {
+      const { rebalancePerMinute } = this.#options.config.services;
+      const parts = { ownerships, settled, lost, byKey, nodes: this.#nodes.facts, rebalancePerMinute };
+      const { assignment, wakeAt } = this.#recording.next(parts, this.#owners.assignment, now);
+      this.#owners.write(assignment);
+      if (wakeAt !== undefined) this.#wake(wakeAt);
+    }
     const problems = [
       ...this.#book.booked.problems,
       ...this.#nodes.problems,
@@ -411,55 +396,6 @@ export class ServicesController {
     return this.#withAddress.those;
   }
 
-  /**
-   * What of a lost node is written down as another's: what that one has said that it answers for, and all of it once the
-   * node has been lost for long. Who was only restarted finds its addresses where it left them, since its kernel went on
-   * answering and nobody else could.
-   */
-  #proven(
-    parts: {
-      readonly ownerships: readonly Ownership[];
-      readonly settled: readonly Ownership[];
-      readonly lost: readonly string[];
-      readonly byKey: ReadonlyMap<string, ServiceObject>;
-    },
-    now: number,
-  ): readonly Ownership[] {
-    const { ownerships, settled, lost, byKey } = parts;
-    for (const name of this.#lostSince.keys()) if (!lost.includes(name)) this.#lostSince.delete(name);
-    const recent = new Set<string>();
-    for (const name of lost) {
-      const since = this.#lostSince.get(name) ?? now;
-      this.#lostSince.set(name, since);
-      if (now >= since + LOST_FOR_GOOD_MS) continue;
-      recent.add(name);
-      this.#wake(since + LOST_FOR_GOOD_MS);
-    }
-    if (recent.size === 0) return settled;
-    return settled.map((ownership, index) => {
-      const former = ownerships[index]?.node;
-      if (former === undefined || former === ownership.node || !recent.has(former)) return ownership;
-      const [first = ''] = ownership.services;
-      const host = byKey.get(first)?.annotations[VIP_HOST_ANNOTATION];
-      return host !== undefined && host === ownership.node ? ownership : { ...ownership, node: former };
-    });
-  }
-
-  #record(settled: readonly Ownership[], isCalm: boolean, now: number): void {
-    const { rebalancePerMinute } = this.#options.config.services;
-    let next = nextAssignment(this.#owners.assignment, settled);
-    if (rebalancePerMinute > 0 && isCalm) {
-      const intervalMs = Math.max(1_000, MINUTE_MS / rebalancePerMinute);
-      if (now - this.#rebalancedAt >= intervalMs) {
-        this.#rebalancedAt = now;
-        const movesMax = Math.max(1, Math.floor((rebalancePerMinute * intervalMs) / MINUTE_MS));
-        next = rebalance(next, settled, { movesMax, nodes: this.#nodes.facts });
-      }
-      this.#wake(this.#rebalancedAt + intervalMs);
-    }
-    this.#owners.write(next);
-  }
-
   /** Runs again then, or earlier. */
   #wake(at: number): void {
     if (this.#isClosed || (this.#wakeTimer !== undefined && this.#wakeAt <= at)) return;
@@ -476,41 +412,4 @@ export class ServicesController {
   }
 
   #wakeAt = Number.POSITIVE_INFINITY;
-
-  #emptyView(): ServicesView {
-    return {
-      isSynced: false,
-      isCurrent: false,
-      isLeading: false,
-      plan: undefined,
-      services: [],
-      owners: new Map(),
-      holdings: new Map(),
-      problems: [],
-      ownersEpoch: 0,
-      pendingWrites: 0,
-    };
-  }
-}
-
-function confirmedOf(services: readonly ServiceObject[]): ReadonlySet<string> {
-  const texts = new Set<string>();
-  for (const { ingress } of services) for (const { text } of ingress) texts.add(text);
-  return texts;
-}
-
-function tentativeOf(given: readonly Given[], quarantined: ReadonlyMap<string, unknown>): readonly Ip[] {
-  const found = new Map<string, Ip>();
-  for (const { unconfirmed } of given) {
-    for (const ip of unconfirmed) if (!quarantined.has(ip.text)) found.set(ip.text, ip);
-  }
-  return [...found.values()];
-}
-
-function heldOf(holdings: ReadonlyMap<string, ServiceHolding>): ReadonlySet<string> {
-  const held = new Set<string>();
-  for (const { address, phase, announcements } of holdings.values()) {
-    if (phase === 'holding' && announcements > 0) held.add(address);
-  }
-  return held;
 }

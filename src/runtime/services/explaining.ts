@@ -9,7 +9,7 @@ import type { Explanation, ExplanationStep } from '../../observe/explain.ts';
 import { endpointsOf, type EndpointIndex } from '../../services/endpoints.ts';
 import type { Allocation, Ownership, Reason, ServiceObject } from '../../services/model.ts';
 import { ALLOCATED } from '../../services/status.ts';
-import type { ServicesView } from './controller.ts';
+import type { ServicesView } from './view.ts';
 
 export interface ExplainFacts {
   readonly node: string;

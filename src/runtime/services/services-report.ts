@@ -11,7 +11,7 @@ import {
 import type { Ip } from '../../base/ip.ts';
 import type { ObjectProblem, Pool, ServiceAddress } from '../../services/model.ts';
 import { poolSize } from '../../services/pools/pool.ts';
-import type { ServicesView } from './controller.ts';
+import type { ServicesView } from './view.ts';
 
 export function servicesStatus(view: ServicesView, state: AgentState, node: string): ServicesStatus {
   const { plan, owners, holdings, isLeading } = view;

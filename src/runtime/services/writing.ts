@@ -8,7 +8,7 @@ import type { StatusPatch } from '../../kube/service-status.ts';
 import type { StatusWriter, WriteEnd } from '../../kube/status-writer.ts';
 import type { Allocation, Ownership, PendingService, Pool, Reason, ServiceObject } from '../../services/model.ts';
 import type { ServiceDecision } from '../../services/status.ts';
-import type { ServicesView } from './controller.ts';
+import type { ServicesView } from './view.ts';
 import { isSameList } from './giving.ts';
 import { patchText, releasePatch, servicePatch } from './service-patch.ts';
 import type { Teller } from './teller.ts';
