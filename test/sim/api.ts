@@ -121,6 +121,12 @@ export class SimApi {
     });
   }
 
+  /** A node is taken out of the cluster, and its member Lease with it. */
+  forget(name: string): void {
+    if (!this.members.delete(name)) return;
+    for (const watch of this.#watches) if (watch.isConnected) this.#send(watch, this.#membersEvent());
+  }
+
   /** What a look at this node's own API server says. */
   isAnswering(node: number): boolean {
     return (['unreachable', 'silent', 'deaf', 'error'] as const).every((kind) => this.#has(node, kind) === undefined);

@@ -26,6 +26,7 @@ const nothing = (): void => {};
 export const FAULTS: Readonly<Record<string, readonly [weight: number, begin: Begin]>> = {
   crash: [5, crash],
   terminate: [4, terminate],
+  leave: [2, leave],
   freeze: [5, freeze],
   'freeze-between': [2, freezeBetween],
   pause: [3, pause],
@@ -81,6 +82,15 @@ function terminate(world: World, node: SimNode): Begun | undefined {
   node.terminate();
   const forMs = 3500 + world.dice.lasting(0, 10_000);
   return { text: `${node.name} is told to stop`, forMs, end: () => node.start() };
+}
+
+/** Taken out of the cluster in order, whatever else goes on; back later, as a new member. */
+function leave(world: World, node: SimNode): Begun | undefined {
+  if (node.process === undefined || world.nodes.length < 2) return undefined;
+  node.terminate();
+  world.api.forget(node.name);
+  const forMs = 3500 + world.dice.lasting(0, 10_000);
+  return { text: `${node.name} leaves the cluster`, forMs, end: () => node.start() };
 }
 
 function freeze(world: World, node: SimNode): Begun | undefined {

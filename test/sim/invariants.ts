@@ -545,6 +545,9 @@ export class Watchman {
     if (!rules.heartbeat.isEnabled || !this.#isClear()) return false;
     const set = nodes.find((node) => node.isWell)?.process?.state.peers.view.set;
     if (set === undefined || set.voters.length < 3) return false;
+    // Whoever speaks no heartbeats can't be missed: its Lease is honoured until it expires.
+    const holder = this.#holder();
+    if (holder !== undefined && !set.voters.some((voter) => voter.name === holder.name)) return false;
     const united = nodes.filter(
       (node) =>
         node.isWell &&

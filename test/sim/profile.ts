@@ -15,6 +15,10 @@ export interface Profile {
   readonly faultsUntil: number;
   readonly until: number;
   readonly lossProbability: number;
+  /** Nodes that speak no heartbeats, though the others do: an older version, kube-vip in the middle of a migration. */
+  readonly mutes: readonly number[];
+  /** Nodes that join only after this, ms, by their number. */
+  readonly joins: ReadonlyMap<number, number>;
 }
 
 export const VIP4 = '192.0.2.200';
@@ -81,7 +85,24 @@ export function rollProfile(dice: Dice): Profile {
     faultsUntil,
     until: faultsUntil + leaseDurationMs + 9000,
     lossProbability: dice.chance(0.2) ? dice.skewed(0, 0.1) : 0,
+    mutes: [],
+    joins: new Map(),
   };
+}
+
+/** How many seeds have nodes without heartbeats among others, and nodes that join while faults are under way. */
+const MUTE_SHARE = 0.1;
+const JOIN_SHARE = 0.2;
+
+/** The same cluster, where not all nodes are alike: drawn apart, so that what else a seed plays stays as it was. */
+export function withStragglers(profile: Profile, dice: Dice): Profile {
+  const { nodeCount, faultsUntil } = profile;
+  const ids = Array.from({ length: nodeCount }, (_, id) => id);
+  const isMixed = profile.rules.heartbeat.isEnabled && nodeCount > 1 && dice.chance(MUTE_SHARE);
+  const mutes = isMixed ? ids.filter(() => dice.chance(0.4)).slice(0, nodeCount - 1) : [];
+  const late =
+    nodeCount > 1 && dice.chance(JOIN_SHARE) ? ids.filter(() => dice.chance(0.3)).slice(0, nodeCount - 1) : [];
+  return { ...profile, mutes, joins: new Map(late.map((id) => [id, dice.between(2000, faultsUntil)])) };
 }
 
 /** The same cluster with Services: mostly nodes enough for a majority, often without a control-plane VIP. */

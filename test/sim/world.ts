@@ -16,7 +16,7 @@ import { Violation, Watchman } from './invariants.ts';
 import { ipOf, LATENESS_MAX_MS, macOf } from './kernel.ts';
 import { SimLan, type LanHost } from './lan.ts';
 import { SimNode, type NodeWitness, type StepFunction } from './node.ts';
-import { rollProfile, VIP4, VIP4_OTHER, withServices, type Profile } from './profile.ts';
+import { rollProfile, VIP4, VIP4_OTHER, withServices, withStragglers, type Profile } from './profile.ts';
 import { Schedule } from './schedule.ts';
 import { SimServices } from './services.ts';
 import { ServicesWatchman } from './services-watchman.ts';
@@ -106,7 +106,10 @@ export class World implements NodeWitness {
     this.dice = new Dice(options.seed);
     const rolled = rollProfile(this.dice);
     const ofServices = hasServices(options) ? new Dice(options.seed ^ 0x5eed) : undefined;
-    const profile = ofServices === undefined ? rolled : withServices(rolled, ofServices);
+    const profile =
+      ofServices === undefined
+        ? withStragglers(rolled, new Dice(options.seed ^ 0x57a6))
+        : withServices(rolled, ofServices);
     const rules = options.mutant?.rules?.(profile.rules) ?? profile.rules;
     this.profile = profile;
     const literals = profile.rules.sources.flatMap((source) => (source.kind === 'ip' ? [source.ip] : []));
@@ -312,6 +315,11 @@ export class World implements NodeWitness {
     this.#options.trace?.(`${(this.schedule.now / 1000).toFixed(3).padStart(8)}  ${who.padEnd(6)} ${text}`);
   }
 
+  /** Unless something that befell it has started it already. */
+  #join(node: SimNode): void {
+    if (node.process === undefined && node.isPowered) node.start();
+  }
+
   #addNode(id: number, rules: AgentRules): void {
     const name = `n${id}`;
     const { schedule, lan, api } = this;
@@ -328,7 +336,11 @@ export class World implements NodeWitness {
         ...rules,
         node: name,
         election: { ...rules.election, identity: name },
-        heartbeat: { ...rules.heartbeat, priority: this.dice.chance(0.2) ? 200 : 100 },
+        heartbeat: {
+          ...rules.heartbeat,
+          isEnabled: rules.heartbeat.isEnabled && !this.profile.mutes.includes(id),
+          priority: this.dice.chance(0.2) ? 200 : 100,
+        },
       },
       resolve: () => this.#named,
       witness: this,
@@ -337,7 +349,8 @@ export class World implements NodeWitness {
     });
     this.nodes.push(node);
     lan.add(node);
-    schedule.at(this.dice.skewed(0, 2000), () => node.start());
+    const startAt = this.dice.skewed(0, 2000);
+    schedule.at(this.profile.joins.get(id) ?? startAt, () => this.#join(node));
   }
 
   /** Most clusters begin with nothing; some find what a former holder left. */
@@ -436,9 +449,15 @@ export class World implements NodeWitness {
     const { leaseDurationMs, renewDeadlineMs, retryPeriodMs } = rules.election;
     const timing = [leaseDurationMs, renewDeadlineMs, retryPeriodMs].map((ms) => ms / 1000).join('/');
     const addresses = this.vips.map((ip) => ip.text).join(', ');
+    const { mutes, joins } = this.profile;
+    const heartbeats = `heartbeats ${rules.heartbeat.isEnabled ? 'on' : 'off'}`;
+    const apart = [
+      ...mutes.map((id) => `, n${id} speaks none`),
+      ...[...joins.keys()].map((id) => `, n${id} joins late`),
+    ];
     this.say(
       '#',
-      `seed ${this.#options.seed}: ${nodeCount} nodes, ${timing} s, ${addresses}, ${faultCount} faults, ${rules.vip.conflictPolicy}, heartbeats ${rules.heartbeat.isEnabled ? 'on' : 'off'}`,
+      `seed ${this.#options.seed}: ${nodeCount} nodes, ${timing} s, ${addresses}, ${faultCount} faults, ${rules.vip.conflictPolicy}, ${heartbeats}${apart.join('')}`,
     );
   }
 }
