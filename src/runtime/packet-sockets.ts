@@ -8,9 +8,10 @@ import { HoldfastError } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { Log } from '../observe/log.ts';
-import { neighborFilter } from '../protocol/bpf/neighbor-filter.ts';
+import { EXACT_MAX, neighborFilter } from '../protocol/bpf/neighbor-filter.ts';
 import { solicitedNodeGroup } from '../protocol/ip/multicast.ts';
 import type { Netfd } from '../system/netfd.ts';
+import { interpretFrame } from '../vip/wire.ts';
 import { openPacketSocket, type PacketSocket } from '../system/packet-socket.ts';
 
 export interface PacketSocketsOptions {
@@ -47,6 +48,8 @@ class InterfaceSockets implements PacketSockets {
   readonly #options: PacketSocketsOptions;
   readonly #sockets = new Map<number, PacketSocket>();
   readonly #wanted = new Map<number, readonly Ip[]>();
+  /** The same as texts, of interfaces with more addresses than the kernel's filter tells apart. */
+  readonly #many = new Map<number, ReadonlySet<string>>();
   readonly #retries = new Map<number, Retry>();
 
   constructor(options: PacketSocketsOptions) {
@@ -57,10 +60,13 @@ class InterfaceSockets implements PacketSockets {
     this.#forgetRetry(ifindex);
     if (addresses.length === 0) {
       this.#wanted.delete(ifindex);
+      this.#many.delete(ifindex);
       this.#closeSocket(ifindex);
       return;
     }
     this.#wanted.set(ifindex, addresses);
+    if (addresses.length > EXACT_MAX) this.#many.set(ifindex, new Set(addresses.map(({ text }) => text)));
+    else this.#many.delete(ifindex);
     try {
       this.#apply(ifindex, addresses);
     } catch (error) {
@@ -77,6 +83,7 @@ class InterfaceSockets implements PacketSockets {
     for (const ifindex of this.#retries.keys()) this.#forgetRetry(ifindex);
     for (const ifindex of this.#sockets.keys()) this.#closeSocket(ifindex);
     this.#wanted.clear();
+    this.#many.clear();
   }
 
   /** Filter and groups: with the groups joined one by one, switches that snoop MLD deliver what asks for the addresses. */
@@ -94,7 +101,9 @@ class InterfaceSockets implements PacketSockets {
       ifindex,
       filter: filterFor([], undefined),
       groups: [],
-      onFrame: (frame) => this.#options.onFrame(ifindex, frame),
+      onFrame: (frame) => {
+        if (this.#isMeant(ifindex, frame)) this.#options.onFrame(ifindex, frame);
+      },
       onError: (error) => {
         this.#closeSocket(ifindex);
         this.#failed(ifindex, error);
@@ -102,6 +111,14 @@ class InterfaceSockets implements PacketSockets {
     });
     this.#sockets.set(ifindex, socket);
     return socket;
+  }
+
+  /** A thousand addresses of others, announced at once, are no thousand events. What can't be read is told and counted. */
+  #isMeant(ifindex: number, frame: Uint8Array): boolean {
+    const many = this.#many.get(ifindex);
+    if (many === undefined) return true;
+    const heard = interpretFrame(frame);
+    return !heard.ok || many.has(heard.value.ip.text);
   }
 
   #failed(ifindex: number, error: HoldfastError, pauseMs = RETRY_MIN_MS): void {

@@ -123,6 +123,19 @@ describe('openPacketSockets', () => {
     expect(ipTool('-n', LEFT, 'maddr', 'show', 'dev', 'eth0')).not.toContain('33:33:ff:01:00:50');
   });
 
+  it('hands on of many addresses only what is about one of them, though the filter lets more pass', async () => {
+    const ears = new Ears();
+    const many = Array.from({ length: 150 }, (_, index) => ip(`10.98.${index}.2`));
+    inNamespace(LEFT, () => ears.sockets.listen(index(LEFT), many));
+    const other = mouth();
+    const used = (text: string): Uint8Array => gratuitousArpFrame({ form: 'request', mac: MAC_RIGHT, ip: ip(text) });
+    for (const text of ['10.98.0.1', '10.98.7.3', '10.98.149.3', '10.98.149.2']) other.send(used(text));
+    await ears.until(() => ears.frames.length > 0);
+    expect(ears.frames.map((frame) => Buffer.from(frame).toString('hex'))).toEqual([
+      Buffer.from(used('10.98.149.2')).toString('hex'),
+    ]);
+  });
+
   it('listens again after a socket failed', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     let failures = 1;
