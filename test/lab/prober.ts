@@ -129,6 +129,8 @@ export class UdpProber extends Prober {
   }
 
   protected override take(text: string): void {
+    // The last line of a prober that was ended may be cut short; what matters was asked for before.
+    if (!text.endsWith('}')) return;
     // What programs/prober.ts prints.
     const batch = JSON.parse(text) as {
       target: string;
