@@ -115,7 +115,8 @@ function wishFor(
     verdict: isWanted ? verdictFor(rules, state, vip, { assessment, now }) : 'drop',
     hasConsent: state.hasConsent,
     lifetimeLimit: lifetimeLimit(rules, election, assessment, now),
-    isYielding: election.handover?.isWritten === true,
+    // The successor may see its name in the Lease, and announce, before we hear that ours was taken.
+    isYielding: election.handover !== undefined,
     isHolderLost: state.isFormerLost,
     isSucceeding: state.partner !== undefined,
   };
