@@ -181,6 +181,7 @@ export class TlsProber extends Prober {
 
   protected override take(text: string): void {
     // What programs/tls-prober.ts prints, in the order of ending.
+    if (!text.endsWith('}')) return;
     const { target, sent, answered, by, error } = JSON.parse(text) as {
       target: string;
       sent: number;
