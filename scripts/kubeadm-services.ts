@@ -74,7 +74,7 @@ export async function playServices({ parts, say, isWriting, linger }: ServicesOp
   const run: ServicesRun = {
     version: base.version.startsWith('holdfast') ? base.version : `holdfast ${base.version}`,
     parts: parts.versions,
-    kernel: release(),
+    kernel: release().split('-', 1)[0] ?? '',
     proxyMode,
     client: cluster.lab.client.ipv4 ?? '',
     pool: rangeText(cluster.vip),

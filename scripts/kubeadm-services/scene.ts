@@ -9,7 +9,7 @@ import { HolderWatch } from '../../test/lab/holders.ts';
 import { waitFor } from '../../test/lab/process.ts';
 import { seconds, type ControlPlane } from '../kubeadm/control-plane.ts';
 import type { Answer, Machine } from '../kubeadm/machine.ts';
-import { ServiceTraffic, type Stretch } from './traffic.ts';
+import { ServiceTraffic, UNDERWAY_MS, type Stretch } from './traffic.ts';
 import {
   createServices,
   createWebServers,
@@ -40,8 +40,6 @@ export interface Passage {
 const ASK_EVERY_MS = 50;
 /** How far back from now an ARP answer counts as one of now. */
 const LATELY_MS = 1500;
-/** A probe sent this long before something happens may fail of it. */
-const UNDERWAY_MS = 200;
 
 export class Scene {
   readonly cluster: ControlPlane;
@@ -135,6 +133,25 @@ export class Scene {
     );
   }
 
+  /** Resolves when every node hears every other one: seconds until then; undefined: not in time. */
+  async heard(deadlineMs = 60_000): Promise<number | undefined> {
+    const startMs = nowMs();
+    const isHeard = async (): Promise<boolean> => {
+      for (const machine of this.cluster.machines) {
+        // `holdfast status --json`.
+        const { peers } = JSON.parse((await this.holdfast(machine, 'status --json')).out) as {
+          readonly peers: readonly { readonly isHeard: boolean }[];
+        };
+        if (peers.filter((peer) => peer.isHeard).length < this.nodes.length - 1) return false;
+      }
+      return true;
+    };
+    return this.soon('heartbeats of all', deadlineMs, isHeard).then(
+      () => seconds(nowMs() - startMs),
+      () => undefined,
+    );
+  }
+
   /** What came of something that began at `startMs`. */
   async passage(name: ServiceName, startMs: number, owner: string, apart: readonly string[] = []): Promise<Passage> {
     const endMs = nowMs();
@@ -191,7 +208,7 @@ export class Scene {
     await write('events-of-services.txt', this.admin, 'kubectl get events -A --sort-by .lastTimestamp');
     await write('owners.yaml', this.admin, 'kubectl -n kube-system get configmaps,leases -o yaml');
     for (const machine of this.cluster.machines.filter(({ isOn }) => isOn)) {
-      writeFileSync(join(folder, `status-${machine.name}.json`), (await this.holdfast(machine, 'status --json')).text);
+      writeFileSync(join(folder, `status-${machine.name}.json`), (await this.holdfast(machine, 'status --json')).out);
       await write(`proxy-${machine.name}.txt`, machine, 'tail -n 200 /var/log/pods/kube-system_kube-proxy*/*/*.log');
       await write(`web-${machine.name}.txt`, machine, 'tail -n 500 /var/log/pods/default_web-*/*/*.log');
     }

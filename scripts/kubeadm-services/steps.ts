@@ -15,6 +15,8 @@ export interface Outcome {
   /** The address that was looked at, where there is one. */
   readonly service?: ServiceName;
   readonly passage?: Passage;
+  /** Of the other Service, where that is looked at, too. */
+  readonly other?: Passage;
 }
 
 export interface Step {
@@ -83,11 +85,12 @@ export const STEPS: readonly Step[] = [
 ];
 
 async function excluded(scene: Scene): Promise<Outcome> {
+  const heardS = await scene.heard();
   const tookS = await scene.create(scene.nodes.slice(1));
   const condition = await scene
     .soon('a word on the Service', 15_000, async () => {
       const found = (await readService(scene.admin, 'web-local')).conditions.get(ANNOUNCED);
-      return found?.reason === 'NodeExcluded' && found;
+      return found?.message.includes(EXCLUDED) === true && found;
     })
     .catch(async (error: unknown) => {
       const { conditions } = await readService(scene.admin, 'web-local');
@@ -95,7 +98,7 @@ async function excluded(scene: Scene): Promise<Outcome> {
     });
   const names = (['web-cluster', 'web-local'] as const).map((name) => scene.address(name));
   const isSilent = names.every((address) => scene.holders.now(address).length === 0);
-  const text = `addresses ${names.join(', ')} after ${tookS} s, on no node; \`${ANNOUNCED}\` ${condition.status}, ${condition.reason}: “${condition.message}”`;
+  const text = `every Holdfast heard by every other ${heardS ?? '**never**'} s after the last join had settled; addresses ${names.join(', ')} after ${tookS} s, on no node; \`${ANNOUNCED}\` ${condition.status}, ${condition.reason}: “${condition.message}”`;
   return { isGood: isSilent && names[0] !== names[1] && condition.status === 'False', text };
 }
 
@@ -119,7 +122,7 @@ async function asked(scene: Scene, service: ServiceName): Promise<Outcome> {
   const tcp = await scene.traffic.stretch('tcp', scene.address(service), startMs);
   const stretches = [passage.http, passage.udp, tcp];
   const client = scene.cluster.lab.client.ipv4 ?? '';
-  const isReached = stretches.every(({ probes, lost }) => probes > 0 && lost === 0) && isOwnedOnce(passage);
+  const isReached = stretches.every(({ probes, lost }) => probes > 0 && lost === 0) && isServed(passage);
   const asking = [passage.udp, tcp];
   const text =
     `owner ${owner.name}; HTTP ${share(passage.http)}, DNS over UDP ${share(passage.udp)}, over TCP ${share(tcp)} answered; ` +
@@ -154,7 +157,7 @@ async function drained(scene: Scene, service: ServiceName): Promise<Outcome> {
     const text =
       `${owner.name}${isLeader ? ' (it has the control-plane VIP, too)' : ''} → ${passage.owners.join(', ')}; ` +
       `\`drain\` took ${tookS} s, exit code ${answer.code}${stillHolds ? ', **before the address was gone**' : ''}: “${said}”`;
-    return { isGood: isOwnedOnce(passage) && answer.code === 0 && !stillHolds, text, service, passage };
+    return { isGood: isServed(passage) && answer.code === 0 && !stillHolds, text, service, passage };
   } finally {
     await scene.holdfast(owner, 'drain --undo');
   }
@@ -173,7 +176,7 @@ async function endpointsMoved(scene: Scene): Promise<Outcome> {
   const passage = await scene.passage(service, startMs, owner.name);
   const movedMs = startMs + (passage.movedAfterS ?? 0) * 1000;
   const text = `${owner.name} → ${passage.owners.join(', ')}, ${seconds(movedMs - removedMs)} s after the old Pods were told to end (they answer on for 5 s)`;
-  return { isGood: isOwnedOnce(passage), text, service, passage };
+  return { isGood: isServed(passage), text, service, passage };
 }
 
 async function proxyFrozen(scene: Scene): Promise<Outcome> {
@@ -189,7 +192,7 @@ async function proxyFrozen(scene: Scene): Promise<Outcome> {
     await sleep(AFTERWARDS_MS);
     const passage = await scene.passage(service, startMs, owner.name);
     const text = `${owner.name} → ${passage.owners.join(', ')}; ${count} process frozen, its rules stay in the kernel`;
-    return { isGood: isOwnedOnce(passage) && count === 1, text, service, passage };
+    return { isGood: isServed(passage) && count === 1, text, service, passage };
   } finally {
     await owner.signal(image, 'CONT');
   }
@@ -206,6 +209,9 @@ async function powerCut(scene: Scene, service: ServiceName): Promise<Outcome> {
   const isLeader = scene.cluster.holderNames().includes(name);
   await sleep(AFTERWARDS_MS);
   const startMs = nowMs();
+  let outcome: Outcome;
+  let settledS: number | undefined;
+  let heardS: number | undefined;
   await owner.powerOff();
   try {
     await scene.ownedBy(service, (node) => node !== name, MOVE_MAX_MS);
@@ -213,12 +219,15 @@ async function powerCut(scene: Scene, service: ServiceName): Promise<Outcome> {
     // Its kernel went before its namespace did: what that still had was on no wire.
     const passage = await scene.passage(service, startMs, name, [name]);
     const text = `${name}${isLeader ? ' (it led, and had the control-plane VIP)' : ''} → ${passage.owners.join(', ')}`;
-    return { isGood: isOwnedOnce(passage) && passage.http.darkMs !== null, text, service, passage };
+    outcome = { isGood: isServed(passage), text, service, passage };
   } finally {
     await owner.boot();
     // Where it never is, the next step says so.
-    await scene.cluster.settled();
+    settledS = await scene.cluster.settled();
+    heardS = await scene.heard();
   }
+  const again = `switched on again: the cluster well after ${settledS ?? '**never**'} s, every Holdfast heard by every other ${heardS ?? '**never**'} s later`;
+  return { ...outcome, text: `${outcome.text}; ${again}` };
 }
 
 async function nodeAddresses(scene: Scene): Promise<Outcome> {
@@ -246,7 +255,7 @@ async function apiAway(scene: Scene): Promise<Outcome> {
   const text =
     `the last one was gone after ${goneS} s; ${isStill ? 'both addresses stay' : '**an address moved**'}; ` +
     `policy Cluster meanwhile: HTTP ${share(other.http)}, UDP ${share(other.udp)} answered`;
-  return { isGood: isOwnedOnce(passage) && isOwnedOnce(other) && isStill, text, service, passage };
+  return { isGood: isServed(passage) && isServed(other) && isStill, text, service, passage, other };
 }
 
 async function powerCutWithoutApi(scene: Scene): Promise<Outcome> {
@@ -258,7 +267,7 @@ async function powerCutWithoutApi(scene: Scene): Promise<Outcome> {
   await scene.ownedBy(service, (node) => node !== owner.name, MOVE_MAX_MS);
   await sleep(AFTER_POWER_MS);
   const passage = await scene.passage(service, startMs, owner.name, [owner.name]);
-  const isGood = isOwnedOnce(passage) && passage.http.darkMs !== null;
+  const isGood = isServed(passage);
   return { isGood, text: `${owner.name} → ${passage.owners.join(', ')}`, service, passage };
 }
 
@@ -278,8 +287,10 @@ async function withTwoEndpoints(scene: Scene): Promise<Machine> {
   return scene.owner('web-local');
 }
 
-function isOwnedOnce({ owners, answering }: Passage): boolean {
-  return owners.length === 1 && answering.join() === owners.join();
+/** One node has the address and answers for it, and what stands behind it answers, too. */
+function isServed({ owners, answering, http, udp }: Passage): boolean {
+  const isOwnedOnce = owners.length === 1 && answering.join() === owners.join();
+  return isOwnedOnce && http.darkMs !== null && udp.darkMs !== null;
 }
 
 function share({ probes, lost }: Stretch): string {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { nowMs, sleep } from '../../test/lab/clock.ts';
 import type { Lab } from '../../test/lab/lab.ts';
-import { summarise, type Sample } from '../../test/lab/outage.ts';
+import { findOutages, type Sample } from '../../test/lab/outage.ts';
 import { waitFor, type LabProcess } from '../../test/lab/process.ts';
 
 export type ProbeKind = 'http' | 'udp' | 'tcp';
@@ -19,7 +19,7 @@ export interface Stretch {
   readonly probes: number;
   /** Without an answer within 0.9 s. */
   readonly lost: number;
-  /** The longest outage: from the sending of its first failed probe to the first answer; null: it lasts. */
+  /** The longest outage: from the sending of its first failed probe to the first answer, also of one that lasts longer; null: to this day. */
   readonly darkMs: number | null;
   /** Nodes of the Pods that answered, and the addresses that they were asked from, sorted. */
   readonly by: readonly string[];
@@ -30,6 +30,8 @@ export interface Stretch {
 
 /** An answer later than this is an outage: machines of the lab share two cores. */
 const GRACE_MS = 300;
+/** Those who ask begin this long before something happens: a probe sent then may fail of it. */
+export const UNDERWAY_MS = 200;
 /** Longer than any probe may take, so that what was sent by now is decided. */
 const DECIDED_AFTER_MS = 1100;
 
@@ -50,8 +52,9 @@ export class ServiceTraffic {
     await sleep(Math.max(0, untilMs + DECIDED_AFTER_MS - nowMs()));
     if (!this.#program.isRunning) throw new Error(`the prober ended:\n${this.#program.tail()}`);
     const samples = this.#of(kind, target).toSorted((a, b) => a.sentMs - b.sentMs);
-    const { outages } = summarise(samples, GRACE_MS, nowMs(), fromMs);
-    const begun = outages.filter(({ startMs }) => startMs <= untilMs);
+    const begun = findOutages(samples, GRACE_MS, nowMs()).filter(
+      ({ startMs, durationMs }) => startMs <= untilMs && startMs + durationMs >= fromMs + UNDERWAY_MS,
+    );
     const darkMs = Math.max(0, ...begun.map(({ durationMs }) => durationMs));
     const sent = samples.filter(({ sentMs }) => sentMs >= fromMs && sentMs <= untilMs);
     const failed = sent.filter(({ answeredMs }) => answeredMs === undefined);

@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   isAllGood,
@@ -84,5 +86,15 @@ describe('the report of Services', () => {
     expect(isAllGood({ ...RUN, steps: [] })).toBe(false);
     expect(isAllGood({ ...RUN, steps: [STEP, { ...STEP, isGood: false }] })).toBe(false);
     expect(isAllGood({ ...RUN, problem: 'kubeadm init failed' })).toBe(false);
+  });
+
+  it('checked in is the one of the measurements beside it', () => {
+    const folder = join(import.meta.dirname, '../../../docs/benchmarks');
+    const path = join(folder, 'kubeadm-services.json');
+    if (!existsSync(path)) throw new Error('npm run kubeadm -- --services --write writes kubeadm-services.json');
+    // Written by scripts/kubeadm-services.ts.
+    const run = JSON.parse(readFileSync(path, 'utf8')) as ServicesRun;
+    expect(run.steps.length).toBeGreaterThan(0);
+    expect(readFileSync(join(folder, 'kubeadm-services.md'), 'utf8')).toBe(servicesReport(run));
   });
 });
