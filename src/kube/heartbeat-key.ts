@@ -28,6 +28,7 @@ const KEY_MIN = 16;
 const KEY_MAX = 256;
 const BACKOFF_MIN_MS = 200;
 const BACKOFF_MAX_MS = 10_000;
+const FORBIDDEN_MIN_MS = 500;
 const FORBIDDEN_PAUSE_MS = 30_000;
 
 export interface HeartbeatKeyOptions {
@@ -39,7 +40,7 @@ export interface HeartbeatKeyOptions {
   readonly log: Log;
   /** The keys that hold now, the newest first: at first, and whenever they change. */
   readonly onKeys: (keys: readonly Uint8Array[]) => void;
-  /** How long to wait after being refused, ms. Default 30 s. */
+  /** The longest wait after being refused, ms; the first is half a second. Default 30 s. */
   readonly forbiddenPauseMs?: number;
 }
 
@@ -206,12 +207,15 @@ class Attempts implements Following {
 
   async until(attempt: () => Promise<ApiFailure | undefined>): Promise<void> {
     const backoff = new Backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS, Math.random);
+    // An API server that has just started refuses everybody until it has read the roles: soon asked again, then seldom.
+    const forbiddenMaxMs = this.#options.forbiddenPauseMs ?? FORBIDDEN_PAUSE_MS;
+    const refused = new Backoff(Math.min(FORBIDDEN_MIN_MS, forbiddenMaxMs), forbiddenMaxMs, Math.random);
     while (!this.#isStopped) {
       const failure = await attempt();
       if (failure === undefined || this.#isStopped) return;
       this.#tell(failure);
       const isForbidden = failure.failure === 'forbidden';
-      await this.#pause.for(isForbidden ? (this.#options.forbiddenPauseMs ?? FORBIDDEN_PAUSE_MS) : backoff.next());
+      await this.#pause.for(isForbidden ? refused.next() : backoff.next());
     }
   }
 

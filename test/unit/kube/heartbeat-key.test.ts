@@ -28,10 +28,10 @@ function secret(data: Readonly<Record<string, string>>): object {
 }
 
 /** Follows the key; what was told, each as the first octets of the keys. */
-function follow(): (readonly number[])[] {
+function follow(forbiddenPauseMs = 100): (readonly number[])[] {
   const told: (readonly number[])[] = [];
   const { client, log } = embedded;
-  const options = { client, namespace: 'kube-system', deadlineMs: 1000, log: log.log, forbiddenPauseMs: 100 };
+  const options = { client, namespace: 'kube-system', deadlineMs: 1000, log: log.log, forbiddenPauseMs };
   const following = followHeartbeatKey({
     ...options,
     onKeys: (keys) => told.push(keys.map((key) => key[0] ?? -1)),
@@ -98,6 +98,12 @@ describe('the key of the heartbeats', () => {
     ]);
     embedded.api.faults.set([]);
     await until(() => told.length > 0, 'the key');
+  });
+
+  it('is asked for again soon after one refusal: an API server that has just started refuses everybody', async () => {
+    embedded.api.faults.set([{ path: '/secrets', action: { kind: 'status', code: 403 }, count: 1 }]);
+    const told = follow(30_000);
+    await until(() => told.length > 0, 'the key, long before the longest pause');
   });
 
   it('is left alone when it is no key, and taken when it is mended', async () => {
