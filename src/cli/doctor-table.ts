@@ -3,8 +3,8 @@
  * together; what is in order is counted. Evidence quotes objects that anybody may have written: control characters go.
  */
 
-import Table from 'cli-table3';
 import { styleText } from 'node:util';
+import { clean, plainTable } from '../observe/plain-table.ts';
 import type { Finding, Level } from '../doctor/finding.ts';
 
 export interface FindingsOptions {
@@ -57,20 +57,4 @@ function summary(findings: readonly Finding[], { isAll, settings }: FindingsOpti
 
 function counted(count: number, one: string): string {
   return `${count} ${one}${count === 1 ? '' : 's'}`;
-}
-
-/** Aligned columns without lines, as `holdfast status` and `plan` have them. */
-function plainTable(): Table.Table {
-  const none = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'];
-  const inner = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'];
-  const chars = Object.fromEntries([...none, ...inner].map((place) => [place, '']));
-  return new Table({
-    chars: { ...chars, middle: '  ' },
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
-}
-
-/** Without control and formatting characters (Unicode Cc and Cf), which could redraw somebody's terminal. */
-function clean(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ');
 }

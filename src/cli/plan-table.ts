@@ -4,8 +4,8 @@
  * written: control characters are stripped.
  */
 
-import Table from 'cli-table3';
 import { styleText } from 'node:util';
+import { clean, plainTable } from '../observe/plain-table.ts';
 import { ERRORS, fillRemedy } from '../base/errors.ts';
 import type { Allocation, Candidate, ObjectProblem, ObjectRef, Ownership } from '../services/model.ts';
 import type { Plan } from '../services/plan.ts';
@@ -206,21 +206,4 @@ function sharesText(ownerships: readonly Ownership[], nodes: readonly string[]):
 
 function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
-}
-
-/** Aligned columns without lines, as `holdfast status` has them. */
-function plainTable(head: string[]): Table.Table {
-  const none = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'];
-  const inner = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'];
-  const chars = Object.fromEntries([...none, ...inner].map((place) => [place, '']));
-  return new Table({
-    head,
-    chars: { ...chars, middle: '  ' },
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
-}
-
-/** Without control and formatting characters (Unicode Cc and Cf), which could redraw somebody's terminal. */
-function clean(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ');
 }

@@ -1,13 +1,11 @@
 /** The part of a status report that is about Services, as text: how many are served, pools, what is here, latest moves. */
 
-import type Table from 'cli-table3';
 import { durationText } from './duration-text.ts';
+import { clean, plainTable } from './plain-table.ts';
 import type { ServiceAddressStatus, ServicesStatus } from './services-model.ts';
 
 export interface ServicesTextTools {
   readonly paint: (tint: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string) => string;
-  readonly table: (head?: string[]) => Table.Table;
-  readonly clean: (text: string) => string;
 }
 
 /** More are counted, not listed; `--json` has up to ADDRESSES_SHOWN_MAX. */
@@ -27,8 +25,8 @@ export function servicesText(services: ServicesStatus | undefined, tools: Servic
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
-function summary(services: ServicesStatus, { paint, table }: ServicesTextTools): string {
-  const rows = table();
+function summary(services: ServicesStatus, { paint }: ServicesTextTools): string {
+  const rows = plainTable();
   const { served, pending, addresses, dark, owned, held } = services;
   const waiting = pending === 0 ? 'none pending' : paint('yellow', `${pending} pending`);
   rows.push([paint('dim', 'served'), `${served} Services, ${waiting}; ${addresses} addresses`]);
@@ -46,9 +44,9 @@ function summary(services: ServicesStatus, { paint, table }: ServicesTextTools):
   return rows.toString();
 }
 
-function poolTable({ pools }: ServicesStatus, { paint, table, clean }: ServicesTextTools): string {
+function poolTable({ pools }: ServicesStatus, { paint }: ServicesTextTools): string {
   if (pools.length === 0) return '';
-  const rows = table(['POOL', 'FAMILY', 'USED', 'OF', ''].map((title) => paint('dim', title)));
+  const rows = plainTable(['POOL', 'FAMILY', 'USED', 'OF', ''].map((title) => paint('dim', title)));
   for (const { name, family, used, size, isClosed } of pools.slice(0, POOLS_LISTED_MAX)) {
     const isFull = BigInt(used) >= BigInt(size);
     const state = isClosed ? 'gives nothing new' : isFull ? paint('yellow', 'full') : '';
@@ -57,16 +55,18 @@ function poolTable({ pools }: ServicesStatus, { paint, table, clean }: ServicesT
   return withMore(rows.toString(), pools.length - POOLS_LISTED_MAX, 'pools');
 }
 
-function hereTable({ here, held }: ServicesStatus, { paint, table, clean }: ServicesTextTools): string {
+function hereTable({ here, held }: ServicesStatus, { paint }: ServicesTextTools): string {
   if (here.length === 0) return '';
-  const rows = table(['ADDRESS', 'STATE', 'SINCE', 'ON', 'ANNOUNCED', 'SERVICES'].map((title) => paint('dim', title)));
+  const rows = plainTable(
+    ['ADDRESS', 'STATE', 'SINCE', 'ON', 'ANNOUNCED', 'SERVICES'].map((title) => paint('dim', title)),
+  );
   // What isn't well comes first.
   const sorted = here.toSorted((a, b) => Number(a.state === 'holding') - Number(b.state === 'holding'));
-  for (const each of sorted.slice(0, ADDRESSES_LISTED_MAX)) rows.push(hereRow(each, { paint, table, clean }));
+  for (const each of sorted.slice(0, ADDRESSES_LISTED_MAX)) rows.push(hereRow(each, { paint }));
   return withMore(rows.toString(), Math.max(here.length, held) - ADDRESSES_LISTED_MAX, 'addresses');
 }
 
-function hereRow(each: ServiceAddressStatus, { paint, clean }: ServicesTextTools): string[] {
+function hereRow(each: ServiceAddressStatus, { paint }: ServicesTextTools): string[] {
   const announced =
     each.lastAnnouncedAgoMs === undefined
       ? 'never'
@@ -97,9 +97,9 @@ const CAUSES: Readonly<Record<string, string>> = {
   conflict: 'another machine answers',
 };
 
-function moveTable({ moves }: ServicesStatus, { paint, table, clean }: ServicesTextTools): string {
+function moveTable({ moves }: ServicesStatus, { paint }: ServicesTextTools): string {
   if (moves.length === 0) return '';
-  const rows = table(['WHEN', 'WHAT', 'WHY', 'TOOK'].map((title) => paint('dim', title)));
+  const rows = plainTable(['WHEN', 'WHAT', 'WHY', 'TOOK'].map((title) => paint('dim', title)));
   for (const { at, kind, cause, other, count, timings } of moves.slice(-MOVES_LISTED_MAX).toReversed()) {
     const direction = other === undefined ? '' : kind === 'gained' ? ` from ${clean(other)}` : ` to ${clean(other)}`;
     const took = timings['total'] ?? timings['announced'];

@@ -5,9 +5,9 @@
  */
 
 import { styleText } from 'node:util';
-import Table from 'cli-table3';
 import { checkReady, isDegraded } from './health.ts';
 import { durationText } from './duration-text.ts';
+import { clean, plainTable } from './plain-table.ts';
 import { servicesText } from './services-text.ts';
 import { MOVE_CAUSES, type AddressStatus, type Move, type Problem, type StatusReport } from './status-model.ts';
 
@@ -29,7 +29,7 @@ export function renderStatus(report: StatusReport, options: TextOptions): string
     headline(report, paint),
     nodeTable(report, paint),
     addressTable(report, paint),
-    servicesText(report.services, { paint, table: plainTable, clean }),
+    servicesText(report.services, { paint }),
     moveTable(report, options.movesMax, paint),
     problemList(report, paint),
   ];
@@ -199,21 +199,4 @@ function agoText(report: StatusReport, move: Move): string {
 
 function causeText(move: Move): string {
   return MOVE_CAUSES[move.cause] ?? clean(move.cause);
-}
-
-/** Aligned columns without lines: readable in a narrow terminal, and easy to cut from. */
-function plainTable(head: string[] = []): Table.Table {
-  const none = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'];
-  const inner = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'];
-  const chars = Object.fromEntries([...none, ...inner].map((place) => [place, '']));
-  return new Table({
-    head,
-    chars: { ...chars, middle: '  ' },
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
-}
-
-/** Without control and formatting characters (Unicode Cc and Cf), which could redraw somebody's terminal. */
-function clean(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ');
 }

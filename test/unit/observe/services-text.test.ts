@@ -1,6 +1,5 @@
 /** Services in the text of a status report. */
 
-import Table from 'cli-table3';
 import { describe, expect, it } from 'vitest';
 
 import type { ServicesStatus } from '../../../src/observe/services-model.ts';
@@ -42,8 +41,6 @@ function text(change: Partial<ServicesStatus> = {}): string {
     { ...STATUS, ...change },
     {
       paint: (_, words) => words,
-      table: (head = []) => new Table({ head, style: { head: [], border: [] } }),
-      clean: (words) => words.replaceAll('\u001b', ''),
     },
   );
   return rendered.replaceAll(/[^\S\n]+/g, ' ');
@@ -53,8 +50,6 @@ describe('services in the status', () => {
   it('are left out where they are left alone', () => {
     const tools = {
       paint: (_: string, words: string) => words,
-      table: () => new Table(),
-      clean: (words: string) => words,
     };
     expect(servicesText(undefined, tools)).toBe('');
   });
