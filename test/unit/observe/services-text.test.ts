@@ -43,7 +43,8 @@ function text(change: Partial<ServicesStatus> = {}): string {
       paint: (_, words) => words,
     },
   );
-  return rendered.replaceAll(/[^\S\n]+/g, ' ');
+  // Columns are two spaces apart or more.
+  return rendered.replaceAll(/ {2,}/g, ' │ ');
 }
 
 describe('services in the status', () => {
