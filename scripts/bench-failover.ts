@@ -24,11 +24,11 @@ import { Cluster, holdfastProgram } from '../test/lab/cluster.ts';
 import { keepalivedOn, keepalivedVersion } from '../test/lab/contender-keepalived.ts';
 import { kubeVipOn, kubeVipVersion } from '../test/lab/contender-kube-vip.ts';
 import { managersOf, type Candidates } from '../test/lab/contender.ts';
+import { everybodyHeard } from '../test/lab/everybody-heard.ts';
 import { namespacePrivilege } from '../test/lab/namespace.ts';
 import { play, type ScenarioName } from '../test/lab/scenarios.ts';
 import {
   about,
-  everybodyHeard,
   longestOf,
   publish,
   readPublished,

@@ -5,9 +5,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 
-import { holdfastProgram, type Cluster } from '../test/lab/cluster.ts';
+import type { Cluster } from '../test/lab/cluster.ts';
 import type { Outage } from '../test/lab/outage.ts';
-import { waitFor } from '../test/lab/process.ts';
 import { hasOneHolder, SCENARIOS, type ScenarioName, type ScenarioResult } from '../test/lab/scenarios.ts';
 import { ETCD_VERSION, KUBERNETES_VERSION } from './assets.ts';
 
@@ -15,7 +14,6 @@ const ROOT = join(import.meta.dirname, '..');
 /** The prober sends every 2 ms; gaps of its own above this are the machine's doing, and noted. */
 const STALL_MS = 20;
 /** Until everybody takes part. */
-const READY_MS = 30_000;
 
 export const SCENARIO_NAMES = [
   'stop',
@@ -145,27 +143,6 @@ export function about(): { readonly versions: Readonly<Record<string, string>>; 
     versions: { holdfast: `${version} (${commit})`, kubernetes: KUBERNETES_VERSION, etcd: ETCD_VERSION },
     machine: `${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), Linux ${release().split('-')[0] ?? ''}`,
   };
-}
-
-/** One node holds, and hears all others: before that a loss is another one than the row says. */
-export async function everybodyHeard(cluster: Cluster): Promise<void> {
-  const others = cluster.lab.nodes.length - 1;
-  await waitFor(
-    'every candidate heard by the holder',
-    async () => {
-      const holder = await cluster.settled({ deadlineMs: READY_MS });
-      const status = cluster.lab.spawn(holder, [...holdfastProgram(), 'status', '--json'], { name: 'status' });
-      await status.ended;
-      const text = status.lines.filter(({ stream }) => stream === 'stdout').map((line) => line.text);
-      if (text.length === 0) return false;
-      // src/observe/status-model.ts.
-      const report = JSON.parse(text.join('\n')) as {
-        readonly peers?: readonly { readonly isHeard: boolean; readonly isApiWorking: boolean }[];
-      };
-      return report.peers?.filter(({ isHeard, isApiWorking }) => isHeard && isApiWorking).length === others;
-    },
-    { deadlineMs: READY_MS, everyMs: 250 },
-  );
 }
 
 function document(report: Published): string {

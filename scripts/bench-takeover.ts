@@ -17,10 +17,11 @@ import { nowMs, sleep } from '../test/lab/clock.ts';
 import { Cluster } from '../test/lab/cluster.ts';
 import { managersOf } from '../test/lab/contender.ts';
 import { HeartbeatCapture, type CapturedHeartbeat } from '../test/lab/heartbeat-capture.ts';
+import { everybodyHeard } from '../test/lab/everybody-heard.ts';
 import { namespacePrivilege } from '../test/lab/namespace.ts';
 import type { LabProcess } from '../test/lab/process.ts';
 import { play, SCENARIOS, type ScenarioName } from '../test/lab/scenarios.ts';
-import { about, everybodyHeard } from './bench-report.ts';
+import { about } from './bench-report.ts';
 
 const FILE = join(import.meta.dirname, '..', 'docs', 'benchmarks', 'takeover.md');
 /** The default of vip_heartbeat_port. */

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import type { Family } from '../src/base/ip.ts';
 import { Cluster, holdfastProgram, type ApiKind } from '../test/lab/cluster.ts';
 import { nowMs, sleep } from '../test/lab/clock.ts';
+import { everybodyHeard } from '../test/lab/everybody-heard.ts';
 import type { LabNode } from '../test/lab/lab.ts';
 import { isStartedOver, namespacePrivilege, startOverInUserNamespace } from '../test/lab/namespace.ts';
 import { hasOneHolder, play, type ScenarioName, type ScenarioResult } from '../test/lab/scenarios.ts';
@@ -136,10 +137,13 @@ class Demo {
       `${first.name} holds ${cluster.vips.join(' and ')} ${seconds(heldMs)} after the start; the client is answered after ${seconds(nowMs() - beginMs)}`,
     );
     this.#startLive(cluster);
-    await sleep(1500);
+    // A holder that nobody has heard yet has nobody to hand over to.
+    await everybodyHeard(cluster);
+    this.#say(`every node is heard by the holder ${seconds(nowMs() - beginMs)} after the start`);
 
     const results: ScenarioResult[] = [];
     for (const [index, name] of steps.entries()) {
+      if (index > 0) await everybodyHeard(cluster);
       this.#say('');
       this.#say(`${index + 1}. ${STEPS[name]}`);
       const result = await play(cluster, name, {
