@@ -8,8 +8,8 @@ import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import { isApiAway } from '../leader/tenure.ts';
 import { isHeard } from '../leader/view.ts';
 import type { AgentEvent } from './event.ts';
-import { nextInLine, viewRules, withPeers } from './peers.ts';
-import type { AgentRules, AgentState, MoveCause } from './state.ts';
+import { nextInLine, viewRules } from './assessment.ts';
+import { withPeers, type AgentRules, type AgentState, type MoveCause } from './state.ts';
 
 /** How long the successor may take from the Lease's naming it to its first heartbeat as holder. */
 export const HANDOVER_PATIENCE_MS = 1000;

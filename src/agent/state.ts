@@ -262,3 +262,7 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
 export function vipLink(state: AgentState): Link | undefined {
   return state.ifindex === undefined ? undefined : state.kernel?.links.get(state.ifindex);
 }
+
+export function withPeers(state: AgentState, change: Partial<PeersState>): AgentState {
+  return { ...state, peers: { ...state.peers, ...change } };
+}

@@ -16,6 +16,8 @@ import { electionDeadline, stepElection } from '../leader/election.ts';
 import { hasHeldAlone, isIdle, vipDeadline } from '../vip/vip.ts';
 import { stepAddresses } from './addresses.ts';
 import { captureEffects } from './capture.ts';
+import { assess, LOST_AFTER_MS } from './assessment.ts';
+import { heartbeatEffects } from './beat.ts';
 import {
   departureDeadline,
   hearReasons,
@@ -29,16 +31,7 @@ import { isEligible, obstacle } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
 import { applyChange, applyChanges, findVipLink, viewOfSnapshot } from './kernel-view.ts';
 import { nameDeadline, stepNames } from './names.ts';
-import {
-  assess,
-  followVoters,
-  LOST_AFTER_MS,
-  hearPeers,
-  heartbeatEffects,
-  peersDeadline,
-  registerEffects,
-  votersToWrite,
-} from './peers.ts';
+import { followVoters, hearPeers, peersDeadline, registerEffects, votersToWrite } from './peers.ts';
 import { reportProblems } from './problems.ts';
 import { reportTurn } from './report.ts';
 import { partKernelNews } from './services/found.ts';

@@ -4,7 +4,7 @@ import type { HoldfastError } from '../base/errors.ts';
 import { formatPrefix } from '../base/ip.ts';
 import { after, type MonotonicMs } from '../base/time.ts';
 import { obstacle } from '../agent/eligibility.ts';
-import { assess, viewRules } from '../agent/peers.ts';
+import { assess, viewRules } from '../agent/assessment.ts';
 import { vipLink, type AgentRules, type AgentState, type Move as AgentMove } from '../agent/state.ts';
 import { tenureBasis } from '../leader/tenure.ts';
 import { isHeard, silentAfterMs } from '../leader/view.ts';

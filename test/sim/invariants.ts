@@ -34,7 +34,7 @@
 
 import type { Effect } from '../../src/agent/effect.ts';
 import { HANDOVER_PATIENCE_MS } from '../../src/agent/departure.ts';
-import { IDLE_HOLDER_MS } from '../../src/agent/peers.ts';
+import { IDLE_HOLDER_MS } from '../../src/agent/assessment.ts';
 import type { AgentEvent } from '../../src/agent/event.ts';
 import type { AgentRules } from '../../src/agent/state.ts';
 import type { Ip } from '../../src/base/ip.ts';

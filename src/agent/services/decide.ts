@@ -10,7 +10,7 @@ import { NEVER, after } from '../../base/time.ts';
 import { isHeard } from '../../leader/view.ts';
 import type { AddressDuty } from '../../services/duty.ts';
 import { isSamePrefix } from '../../base/ip.ts';
-import { viewRules } from '../peers.ts';
+import { viewRules } from '../assessment.ts';
 import { isControlPlane, isHost } from './found.ts';
 import { isLeaving, ownerAmong } from './liveness.ts';
 import { joinMove, settleOne, type Decision } from './moves.ts';

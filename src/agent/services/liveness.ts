@@ -15,7 +15,7 @@ import { after, NEVER, type MonotonicMs } from '../../base/time.ts';
 import { ISOLATION_PATIENCE_MS } from '../../leader/tenure.ts';
 import { hearsMajority, holding, isHeard, isMissedByMajority, isMissing, majorityLostAt } from '../../leader/view.ts';
 import type { AddressDuty } from '../../services/duty.ts';
-import { isApiWorking, isDraining, viewRules } from '../peers.ts';
+import { isApiWorking, isDraining, viewRules } from '../assessment.ts';
 import type { AgentRules, AgentState } from '../state.ts';
 import type { Liveness, ServicesState } from './state.ts';
 

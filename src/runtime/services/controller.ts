@@ -10,7 +10,7 @@
  * What is written is worked through in slices of SLICE_MS, each Service only when something about it is new.
  */
 
-import { assess } from '../../agent/peers.ts';
+import { assess } from '../../agent/assessment.ts';
 import type { AgentEvent } from '../../agent/event.ts';
 import { serviceHoldings, type ServiceHolding } from '../../agent/services/read.ts';
 import type { AgentRules, AgentState } from '../../agent/state.ts';
