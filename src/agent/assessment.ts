@@ -177,7 +177,6 @@ export function isLeaseStale(rules: AgentRules, state: AgentState, now: Monotoni
   return now >= after(observed.at, rules.election.renewDeadlineMs);
 }
 
-
 /** The term we act under: the Lease's, or the one our provisional claim will have once it is written. */
 export function ownTerm(state: AgentState): number {
   const transitions = state.election.observed?.lease?.transitions ?? 0;
