@@ -305,6 +305,18 @@ function ownershipEvents(before: readonly Ownership[], after: readonly Ownership
   return events;
 }
 
+/** `isHeld`: we answer as well; else we leave it to the other. */
+export function conflictText(conflict: {
+  readonly address: string;
+  readonly mac: string;
+  readonly isHeld: boolean;
+}): string {
+  const { address, mac, isHeld } = conflict;
+  return isHeld
+    ? `${address} is answered for by ${mac} too.`
+    : `${address} is answered for by ${mac}, so its node does not.`;
+}
+
 /** Warnings about what a Service asks for, or shortcomings of what it got: an Event each. */
 export function reasonEvents(reasons: readonly Reason[]): readonly ServiceEvent[] {
   return reasons.map(({ pool, code, message }) => ({

@@ -16,6 +16,8 @@ export interface ServiceHolding {
   readonly interfaceName: string | undefined;
   /** Another machine that answers for it, by MAC. */
   readonly rival: string | undefined;
+  /** It isn't one that was only waited for: somebody has to look after it. */
+  readonly isConflict: boolean;
   readonly announcements: number;
   readonly lastAnnouncedAt: MonotonicMs | undefined;
 }
@@ -49,6 +51,7 @@ function holdingOf(state: AgentState, address: string, { vip, ifindex }: Service
     since: vip.since,
     interfaceName: ifindex === undefined ? undefined : state.kernel?.links.get(ifindex)?.name,
     rival: vip.rival?.mac.text,
+    isConflict: vip.rival?.isReported === true,
     announcements: vip.announcements,
     lastAnnouncedAt: vip.lastAnnouncedAt,
   };

@@ -41,7 +41,7 @@ import { Planning } from './planning.ts';
 import { Recording } from './recording.ts';
 import { settleOwnerships } from './settle.ts';
 import { Teller } from './teller.ts';
-import { confirmedOf, EMPTY_VIEW, heldOf, tentativeOf, type ServicesView } from './view.ts';
+import { confirmedOf, EMPTY_VIEW, heldOf, strangersOf, tentativeOf, type ServicesView } from './view.ts';
 import { Writing } from './writing.ts';
 
 export interface ServicesOptions {
@@ -344,12 +344,14 @@ export class ServicesController {
       pendingWrites: this.#writer.pending,
     };
     this.#teller.problems(problems, isGiving, () => undefined);
+    this.#teller.conflicts(this.#holdings.values(), this.#book.booked.services);
     return {
       view: this.view,
       byKey,
       isLeading: isGiving,
       asking: new Set(given.filter(({ asking }) => asking.length > 0).map(({ allocation }) => allocation.service.key)),
       held: heldOf(this.#holdings),
+      strangers: strangersOf(this.#holdings),
       originOf: (key) => this.#giving.originOf(key),
     };
   }

@@ -10,8 +10,10 @@ import type { Allocation, Condition, Pool, ServiceObject } from '../../services/
 import {
   ALLOCATED,
   ANNOUNCED,
+  conflictText,
   foreignConditions,
   mergeConditions,
+  reasonOfCode,
   wantedConditions,
   type ServiceDecision,
   type WantedCondition,
@@ -36,6 +38,8 @@ export interface PatchOptions {
   readonly origin: Allocation | undefined;
   /** This node holds and has announced the Service's address. */
   readonly isAnnounced: boolean;
+  /** MAC of a stranger who answers for it, so that this node doesn't. */
+  readonly stranger: string | undefined;
   readonly poolOf: (name: string) => Pool | undefined;
   /** RFC 3339 to the second. */
   readonly now: string;
@@ -55,6 +59,9 @@ export function servicePatch(options: PatchOptions): StatusPatch | undefined {
   if (isOwner) {
     wanted.push(...allConditions(options).filter(({ type }) => type === ANNOUNCED));
     annotations[VIP_HOST_ANNOTATION] = self;
+  }
+  if (first?.node === self && options.stranger !== undefined) {
+    wanted.push(conflictCondition(first.address.text, options.stranger));
   }
   const isGiving = isLeading && isGiven && allocation !== undefined;
   const ingress = isGiving && !isSameList(service.ingress, allocation.addresses) ? allocation.addresses : undefined;
@@ -97,6 +104,12 @@ function patchOf(
     ...(conditions === undefined ? {} : { conditions }),
     ...(annotations === undefined ? {} : { annotations }),
   };
+}
+
+/** Somebody has it, and isn't one of us: the node that should answer says so. */
+function conflictCondition(address: string, mac: string): WantedCondition {
+  const message = conflictText({ address, mac, isHeld: false });
+  return { type: ANNOUNCED, status: 'False', reason: reasonOfCode('ADDRESS_CONFLICT'), message };
 }
 
 function allConditions({ decision, poolOf, origin }: PatchOptions): readonly WantedCondition[] {

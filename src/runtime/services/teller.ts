@@ -4,11 +4,20 @@
  * a Service says already.
  */
 
+import type { ServiceHolding } from '../../agent/services/read.ts';
+import { ERRORS, fillRemedy } from '../../base/errors.ts';
 import type { EventRecorder, InvolvedObject } from '../../kube/event-recorder.ts';
 import { aboutService } from '../../kube/event-recorder.ts';
 import type { Log } from '../../observe/log.ts';
 import type { ObjectProblem, ObjectRef, ServiceObject } from '../../services/model.ts';
-import { ALLOCATED, decisionEvents, problemEvent, type ServiceDecision } from '../../services/status.ts';
+import {
+  ALLOCATED,
+  conflictText,
+  decisionEvents,
+  problemEvent,
+  reasonOfCode,
+  type ServiceDecision,
+} from '../../services/status.ts';
 import type { Found } from './giving.ts';
 
 export interface TellerOptions {
@@ -38,6 +47,7 @@ export class Teller {
   readonly #decisions = new Map<string, ServiceDecision>();
   readonly #problems = new Set<string>();
   readonly #logged = new Set<string>();
+  readonly #conflicts = new Set<string>();
 
   constructor(options: TellerOptions) {
     this.#options = options;
@@ -99,6 +109,26 @@ export class Teller {
     this.#options.log.warn('an address is used by another machine and is set aside', what);
     const message = `${address.text} is answered for by ${mac}: it is set aside for some minutes, and another one is looked for.`;
     this.#options.events.record({ type: 'Warning', reason: 'AddressQuarantined', message }, aboutService(service));
+  }
+
+  /** As the node that answers, or would: nobody else hears who does it as well. The log has it from the agent. */
+  conflicts(holdings: Iterable<ServiceHolding>, services: readonly ServiceObject[]): void {
+    const messages = new Map<string, string>();
+    for (const { address, phase, rival, isConflict } of holdings) {
+      const isHeld = phase === 'holding';
+      if (rival === undefined || !isConflict || !remember(this.#conflicts, `${address} ${rival} ${isHeld}`)) continue;
+      const remedy = fillRemedy(ERRORS.ADDRESS_CONFLICT.remedy, { address, mac: rival });
+      messages.set(address, `${conflictText({ address, mac: rival, isHeld })} ${remedy}`);
+    }
+    if (messages.size === 0) return;
+    for (const service of services) {
+      for (const { text } of service.ingress) {
+        const message = messages.get(text);
+        if (message === undefined) continue;
+        const event = { type: 'Warning', reason: reasonOfCode('ADDRESS_CONFLICT'), message } as const;
+        this.#options.events.record(event, aboutService(service));
+      }
+    }
   }
 
   refused(service: ServiceObject, reason: string): void {

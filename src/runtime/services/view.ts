@@ -58,3 +58,12 @@ export function heldOf(holdings: ReadonlyMap<string, ServiceHolding>): ReadonlyS
   }
   return held;
 }
+
+/** What this node would hold and a stranger has, by text: by whom. */
+export function strangersOf(holdings: ReadonlyMap<string, ServiceHolding>): ReadonlyMap<string, string> {
+  const strangers = new Map<string, string>();
+  for (const { address, phase, rival, isConflict } of holdings.values()) {
+    if (phase === 'conflict' && isConflict && rival !== undefined) strangers.set(address, rival);
+  }
+  return strangers;
+}

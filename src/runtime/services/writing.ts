@@ -29,6 +29,8 @@ export interface Round {
   readonly asking: ReadonlySet<string>;
   /** Addresses this node holds and has announced. */
   readonly held: ReadonlySet<string>;
+  /** Addresses that it would hold and a stranger has: by whom. */
+  readonly strangers: ReadonlyMap<string, string>;
   readonly originOf: (key: string) => Allocation | undefined;
 }
 
@@ -44,6 +46,7 @@ interface Seen {
   readonly isLeading: boolean;
   readonly isAsking: boolean;
   readonly isAnnounced: boolean;
+  readonly stranger: string | undefined;
 }
 
 interface Look {
@@ -137,6 +140,7 @@ export class Writing {
       isLeading,
       isAsking: round.asking.has(key),
       isAnnounced: first !== undefined && held.has(first),
+      stranger: first === undefined ? undefined : round.strangers.get(first),
     };
     const before = this.#seen.get(key);
     if (before !== undefined && isSame(before, seen)) return;
@@ -155,7 +159,7 @@ export class Writing {
   }
 
   #patchOf(seen: Seen, round: Round, { pools, now }: Look): StatusPatch | undefined {
-    const { service, allocation, pending, isLeading, isAsking, isAnnounced } = seen;
+    const { service, allocation, pending, isLeading, isAsking, isAnnounced, stranger } = seen;
     const ownerships = seen.ownerships.filter((each) => each !== undefined);
     const decision: ServiceDecision = { service, allocation, pending, ownerships };
     const isConfirmed = ownerships.length === (allocation?.addresses.length ?? 0);
@@ -174,6 +178,7 @@ export class Writing {
       isGiven: !isAsking,
       origin,
       isAnnounced,
+      stranger,
       poolOf: (name) => pools.get(name),
       now,
     });
@@ -208,6 +213,7 @@ function isSame(a: Seen, b: Seen): boolean {
     a.isLeading === b.isLeading &&
     a.isAsking === b.isAsking &&
     a.isAnnounced === b.isAnnounced &&
+    a.stranger === b.stranger &&
     isSameAllocation(a.allocation, b.allocation) &&
     (a.pending === b.pending || isSameReasons(a.pending?.reasons, b.pending?.reasons)) &&
     a.ownerships.length === b.ownerships.length &&

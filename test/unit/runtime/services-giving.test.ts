@@ -180,6 +180,7 @@ describe('what is written into a Service', () => {
       isGiven: true,
       origin: undefined,
       isAnnounced: false,
+      stranger: undefined,
       poolOf: (name) => pools.find((pool) => pool.name === name),
       now: NOW,
       ...rest,
@@ -195,6 +196,24 @@ describe('what is written into a Service', () => {
     }));
   const condition = (type: string, message: string): object => ({
     conditions: [{ type, status: 'True', reason: type.slice('holdfast.io/'.length), message, lastTransitionTime: NOW }],
+  });
+
+  it('the node that should answer says who does in its stead', () => {
+    const a = service('a', { ip: '192.0.2.10' });
+    const made = options(a);
+    const ownerships = owner(made.decision.allocation, 'n1');
+    const stranger = '02:00:00:00:00:99';
+    const parts = { decision: { ...made.decision, ownerships }, isLeading: false, stranger };
+    expect(servicePatch({ ...made, ...parts })?.conditions).toEqual([
+      {
+        type: 'holdfast.io/Announced',
+        status: 'False',
+        reason: 'AddressConflict',
+        message: '192.0.2.10 is answered for by 02:00:00:00:00:99, so its node does not.',
+        lastTransitionTime: NOW,
+      },
+    ]);
+    expect(servicePatch({ ...made, ...parts, self: 'n2' })).toBeUndefined();
   });
 
   it('the leader writes the address, its condition and the pool; and nothing before the wire was asked', () => {
