@@ -223,7 +223,7 @@ function question(sourceMac: Buffer, source: Ip, target: Ip): Buffer {
 }
 
 /** The Internet checksum (RFC 1071) of an even number of octets. */
-function checksum(bytes: Buffer): number {
+export function checksum(bytes: Buffer): number {
   let sum = 0;
   for (let offset = 0; offset + 1 < bytes.length; offset += 2) sum += bytes.readUInt16BE(offset);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
@@ -231,7 +231,7 @@ function checksum(bytes: Buffer): number {
 }
 
 /** struct sockaddr_ll for sending on an interface. */
-function linkLayerAddress(ifindex: number): Buffer {
+export function linkLayerAddress(ifindex: number): Buffer {
   const address = Buffer.alloc(20);
   address.writeUInt16LE(AF_PACKET, 0);
   address.writeInt32LE(ifindex, 4);

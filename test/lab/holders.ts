@@ -23,6 +23,7 @@ const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_PROTO = 11;
 const RTMGRP_IPV4_IFADDR = 0x10;
 const RTMGRP_IPV6_IFADDR = 0x100;
 const RECEIVE_BYTES = 32_768;
@@ -34,6 +35,8 @@ export class HolderWatch {
   readonly #sockets = new Map<string, number>();
   /** Address → names of its holders. */
   readonly #holders = new Map<string, Set<string>>();
+  /** `node address` → IFA_PROTO, as last reported. */
+  readonly #protocols = new Map<string, number | undefined>();
   readonly #waiting = new Set<() => void>();
   readonly #stopListening: () => void;
 
@@ -55,6 +58,11 @@ export class HolderWatch {
   /** Names of the nodes that hold the address now, sorted. */
   now(address: string): readonly string[] {
     return [...(this.#holders.get(address) ?? [])].toSorted();
+  }
+
+  /** The address's protocol (IFA_PROTO: who put it there) as the node's kernel last reported it. */
+  protocolOf(node: LabNode, address: string): number | undefined {
+    return this.#protocols.get(`${node.name} ${address}`);
   }
 
   /** Changes of one address since a moment, with the state at that moment first. */
@@ -136,7 +144,8 @@ export class HolderWatch {
     for (;;) {
       const datagram = netfd().receive(fd, RECEIVE_BYTES);
       if (typeof datagram === 'number') return;
-      for (const { address, isPresent } of decodeAddressChanges(Buffer.from(datagram.data))) {
+      for (const { address, isPresent, protocol } of decodeAddressChanges(Buffer.from(datagram.data))) {
+        this.#protocols.set(`${node.name} ${address}`, protocol);
         this.#note(node, address, isPresent);
       }
     }
@@ -152,19 +161,23 @@ export class HolderWatch {
   }
 }
 
+interface AddressChange {
+  readonly address: string;
+  readonly isPresent: boolean;
+  readonly protocol: number | undefined;
+}
+
 /** Addresses added and removed, from a datagram of rtnetlink messages. */
-export function decodeAddressChanges(
-  data: Buffer,
-): readonly { readonly address: string; readonly isPresent: boolean }[] {
-  const changes: { address: string; isPresent: boolean }[] = [];
+export function decodeAddressChanges(data: Buffer): readonly AddressChange[] {
+  const changes: AddressChange[] = [];
   for (let offset = 0; offset + 16 <= data.length;) {
     const length = data.readUInt32LE(offset);
     const type = data.readUInt16LE(offset + 4);
     if (length < 16) break;
     const message = data.subarray(offset, offset + length);
     if (type === RTM_NEWADDR || type === RTM_DELADDR) {
-      const address = decodeAddress(message.subarray(16));
-      if (address !== undefined) changes.push({ address, isPresent: type === RTM_NEWADDR });
+      const { address, protocol } = decodeAddress(message.subarray(16));
+      if (address !== undefined) changes.push({ address, isPresent: type === RTM_NEWADDR, protocol });
     }
     offset += (length + 3) & ~3;
   }
@@ -172,16 +185,21 @@ export function decodeAddressChanges(
 }
 
 /** IFA_LOCAL where there is one (IPv4), else IFA_ADDRESS. */
-function decodeAddress(payload: Buffer): string | undefined {
+function decodeAddress(payload: Buffer): {
+  readonly address: string | undefined;
+  readonly protocol: number | undefined;
+} {
   let found: Buffer | undefined;
+  let protocol: number | undefined;
   for (let offset = 8; offset + 4 <= payload.length;) {
     const length = payload.readUInt16LE(offset);
     const type = payload.readUInt16LE(offset + 2);
     if (length < 4) break;
     const value = payload.subarray(offset + 4, offset + length);
     if (type === IFA_LOCAL || (type === IFA_ADDRESS && found === undefined)) found = value;
+    if (type === IFA_PROTO) protocol = value[0];
     offset += (length + 3) & ~3;
   }
-  if (found === undefined || (found.length !== 4 && found.length !== 16)) return undefined;
-  return ipFromBytes(found).text;
+  const isAddress = found?.length === 4 || found?.length === 16;
+  return { address: found !== undefined && isAddress ? ipFromBytes(found).text : undefined, protocol };
 }

@@ -206,6 +206,29 @@ export class Lab {
       .map((node) => node.name);
   }
 
+  /** A further switch, to which every node and the client get an interface of this name: later than everything else. */
+  addNetwork(name: string, networks: { readonly ipv4: string; readonly ipv6: string }): void {
+    ip('-n', this.switchNamespace, 'link', 'add', `br-${name}`, 'type', 'bridge', 'mcast_snooping', '0');
+    ip('-n', this.switchNamespace, 'link', 'set', `br-${name}`, 'up');
+    for (const [index, member] of [...this.nodes, this.client].entries()) {
+      const port = `${name}-${member.name}`;
+      const peer = ['peer', 'name', port, 'netns', this.switchNamespace];
+      ip('link', 'add', name, 'netns', member.namespace, 'type', 'veth', ...peer);
+      ip('-n', this.switchNamespace, 'link', 'set', port, 'up', 'master', `br-${name}`);
+      ipBatch(member.namespace, [
+        `addr add ${networks.ipv4}.${11 + index}/24 dev ${name}`,
+        `addr add ${networks.ipv6}${11 + index}/64 dev ${name} nodad`,
+        `link set ${name} up`,
+      ]);
+    }
+  }
+
+  /** Takes the carrier of one interface of a node away, or gives it back. */
+  setCarrier(node: LabNode, name: string, isOn: boolean): void {
+    const port = name === 'eth0' ? node.port : `${name}-${node.name}`;
+    ip('-n', this.switchNamespace, 'link', 'set', port, isOn ? 'up' : 'down');
+  }
+
   /** Ends every process and removes every namespace of this lab. */
   async close(): Promise<void> {
     const ending = [...this.#processes.keys()].map((program) => program.ended);

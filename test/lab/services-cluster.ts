@@ -1,20 +1,27 @@
 /** A cluster of the lab that serves LoadBalancer Services: makes them, and says who answers for them from outside. */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 
+import type { Family } from '../../src/base/ip.ts';
+import { VOTERS_MAX } from '../../src/leader/view.ts';
 import type { ApiKind } from './cluster.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, holdfastProgram } from './cluster.ts';
 import { nowMs, sleep } from './clock.ts';
 import { HolderWatch } from './holders.ts';
 import type { Lab, LabNode } from './lab.ts';
+import { NETNS_FOLDER } from './namespace.ts';
 import { waitFor } from './process.ts';
 import { UdpProber } from './prober.ts';
+import { createNode, createService, SERVICES_PATH, SLICES_PATH, type WantedService } from './service-objects.ts';
 
 export interface ServicesClusterOptions {
   readonly prefix: string;
   readonly api?: ApiKind;
   readonly env?: Readonly<Record<string, string>>;
-  /** Its addresses, ascending. Default: twenty of the lab's network. */
+  readonly nodes?: number;
+  /** Default: IPv4 alone. */
+  readonly families?: readonly Family[];
+  /** Its addresses, ascending, family by family. Default: twenty of the lab's network, ten of each of two. */
   readonly pool?: readonly string[];
 }
 
@@ -32,8 +39,6 @@ const FIRST_HOST = 120;
 const POOL_SIZE = 20;
 /** Requests under way at a time when Services are made at once. */
 const AT_ONCE = 16;
-const PATH = '/api/v1/namespaces/default/services';
-const SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
 
 interface RawService {
   readonly metadata: {
@@ -55,12 +60,12 @@ export class ServicesCluster {
   #prober: UdpProber | undefined;
 
   static async create(options: ServicesClusterOptions): Promise<ServicesCluster> {
-    const { prefix, api = 'embedded' } = options;
-    const cluster = await Cluster.create({ api, prefix, families: ['ipv4'] });
-    const pool = options.pool ?? Array.from({ length: POOL_SIZE }, (_, index) => cluster.lab.ipv4(FIRST_HOST + index));
+    const { prefix, api = 'embedded', families = ['ipv4'], nodes = 3 } = options;
+    const cluster = await Cluster.create({ api, prefix, families, nodes });
+    const pool = options.pool ?? families.flatMap((family) => hostsOf(cluster.lab, family, families.length));
     const env = {
       svc_enable: 'true',
-      svc_pools: `${pool[0] ?? ''}-${pool.at(-1) ?? ''}`,
+      svc_pools: rangesOf(pool),
       log_format: 'json',
       ...options.env,
     };
@@ -85,7 +90,13 @@ export class ServicesCluster {
   async startAll(): Promise<void> {
     for (const node of this.lab.nodes) await this.start(node);
     await this.cluster.settled();
-    await waitFor('three voters', async () => (await this.voters()) === this.lab.nodes.length, {
+    await this.everyVote();
+  }
+
+  /** Resolves when every node, nine at most, is one of the voters. */
+  async everyVote(): Promise<void> {
+    const wanted = Math.min(this.lab.nodes.length, VOTERS_MAX);
+    await waitFor('every node a voter', async () => (await this.voters()) === wanted, {
       deadlineMs: 30_000,
       everyMs: 200,
     });
@@ -104,6 +115,11 @@ export class ServicesCluster {
     for (let index = first; index < first + count; index += 1) await this.#createService(index, annotations);
   }
 
+  /** One Service; with an endpoint on every node unless said otherwise. */
+  create(wanted: Omit<WantedService, 'endpoints'> & { readonly endpoints?: readonly string[] }): Promise<void> {
+    return createService(this.cluster.apiClient(), { endpoints: this.lab.nodes.map(({ name }) => name), ...wanted });
+  }
+
   /** Several at a time; `onMade` for each. */
   async createAtOnce(count: number, onMade: (name: string) => void): Promise<void> {
     let next = 0;
@@ -119,22 +135,18 @@ export class ServicesCluster {
   }
 
   async deleteService(name: string): Promise<void> {
-    const { status } = await this.cluster.apiClient().request('DELETE', `${PATH}/${name}`);
-    const sliced = await this.cluster.apiClient().request('DELETE', `${SLICES}/${name}-1`);
+    const { status } = await this.cluster.apiClient().request('DELETE', `${SERVICES_PATH}/${name}`);
+    const sliced = await this.cluster.apiClient().request('DELETE', `${SLICES_PATH}/${name}-ipv4`);
     if (status !== 200 || sliced.status !== 200) throw new Error(`${name} cannot be deleted`);
   }
 
   /** Where nobody else makes them. */
   async createNodes(): Promise<void> {
-    for (const node of this.lab.nodes) {
-      const body = { apiVersion: 'v1', kind: 'Node', metadata: { name: node.name } };
-      const made = await this.cluster.apiClient().request('POST', '/api/v1/nodes', { body });
-      if (made.status !== 201) throw new Error(JSON.stringify(made.body));
-    }
+    for (const { name } of this.lab.nodes) await createNode(this.cluster.apiClient(), name);
   }
 
   async services(): Promise<readonly SeenService[]> {
-    const { body } = await this.cluster.apiClient().request('GET', PATH);
+    const { body } = await this.cluster.apiClient().request('GET', SERVICES_PATH);
     const { items } = body as { readonly items: readonly RawService[] };
     return items
       .filter(({ metadata }) => metadata.name.startsWith('web-'))
@@ -250,7 +262,9 @@ export class ServicesCluster {
 
   async patchService(name: string, body: object): Promise<void> {
     const contentType = 'application/merge-patch+json';
-    const { status } = await this.cluster.apiClient().request('PATCH', `${PATH}/${name}`, { body, contentType });
+    const { status } = await this.cluster
+      .apiClient()
+      .request('PATCH', `${SERVICES_PATH}/${name}`, { body, contentType });
     if (status !== 200) throw new Error(`${name} cannot be changed: ${status}`);
   }
 
@@ -303,33 +317,22 @@ export class ServicesCluster {
     return sleep(ms);
   }
 
+  /** What a command of the product prints on the node. */
+  holdfast(node: LabNode, args: readonly string[]): string {
+    const [command = '', ...rest] = [...holdfastProgram(), ...args];
+    const argv = [`--net=${NETNS_FOLDER}/${node.namespace}`, '--', command, ...rest];
+    const { status, stdout, stderr } = spawnSync('nsenter', argv, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`holdfast ${args.join(' ')}: ${stderr}${stdout}`);
+    return stdout;
+  }
+
   async close(): Promise<void> {
     this.holders.close();
     await this.cluster.close();
   }
 
-  async #createService(index: number, annotations: Readonly<Record<string, string>>): Promise<void> {
-    const client = this.cluster.apiClient();
-    const name = `web-${index}`;
-    const slice = {
-      metadata: { name: `${name}-1`, labels: { 'kubernetes.io/service-name': name } },
-      addressType: 'IPv4',
-      endpoints: this.lab.nodes.map((node, place) => ({
-        addresses: [`10.244.${place}.${(index % 250) + 1}`],
-        nodeName: node.name,
-        conditions: { ready: true },
-      })),
-      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
-    };
-    const sliced = await client.request('POST', SLICES, { body: slice });
-    if (sliced.status !== 201) throw new Error(JSON.stringify(sliced.body));
-    const spec = {
-      type: 'LoadBalancer',
-      ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
-      selector: { app: name },
-    };
-    const made = await client.request('POST', PATH, { body: { metadata: { name, annotations }, spec } });
-    if (made.status !== 201) throw new Error(JSON.stringify(made.body));
+  #createService(index: number, annotations: Readonly<Record<string, string>>): Promise<void> {
+    return this.create({ name: `web-${index}`, annotations });
   }
 
   async #wait<T>(what: string, deadlineMs: number, look: () => Promise<T | undefined>): Promise<T> {
@@ -339,4 +342,15 @@ export class ServicesCluster {
       throw new Error(`${error instanceof Error ? error.message : ''}\n${this.cluster.logs(15)}`, { cause: error });
     }
   }
+}
+
+function hostsOf(lab: Lab, family: Family, familyCount: number): readonly string[] {
+  const hosts = Array.from({ length: POOL_SIZE / familyCount }, (_, index) => FIRST_HOST + index);
+  return hosts.map((host) => (family === 'ipv4' ? lab.ipv4(host) : lab.ipv6(host)));
+}
+
+/** From the first to the last of each family. */
+function rangesOf(pool: readonly string[]): string {
+  const byFamily = Map.groupBy(pool, (address) => address.includes(':'));
+  return [...byFamily.values()].map((own) => `${own[0] ?? ''}-${own.at(-1) ?? ''}`).join(',');
 }

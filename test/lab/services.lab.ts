@@ -4,13 +4,9 @@
  * test/conformance/services.conformance.ts asks a real one.
  */
 
-import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { nowMs } from './clock.ts';
-import { holdfastProgram } from './cluster.ts';
-import type { LabNode } from './lab.ts';
-import { NETNS_FOLDER } from './namespace.ts';
 import { ServicesCluster } from './services-cluster.ts';
 
 const COUNT = 12;
@@ -97,7 +93,7 @@ describe('addresses spread over the nodes', () => {
     expect(own.length).toBeGreaterThan(0);
     await services.answered(own);
     const from = nowMs();
-    holdfast(node, ['drain']);
+    services.holdfast(node, ['drain']);
     const after = await services.ownedOnce(addresses, [node.name]);
     // What two kernels report within the same milliseconds is read one after the other.
     for (const address of own) expect(services.longestDarkMs(address, from)).toBeLessThan(30);
@@ -105,7 +101,7 @@ describe('addresses spread over the nodes', () => {
     const longest = await services.longestOutages(own, from);
     expect(Math.max(...longest.values())).toBeLessThan(500);
     await services.unrecorded(node);
-    holdfast(node, ['drain', '--undo']);
+    services.holdfast(node, ['drain', '--undo']);
     await services.quiet(2_000);
     expect(services.owners(addresses)).toEqual(after);
   }, 60_000);
@@ -130,14 +126,14 @@ describe('addresses spread over the nodes', () => {
     const service = (await services.services()).find(({ name }) => name === 'web-1');
     const [address = ''] = service?.addresses ?? [];
     const owner = services.lab.node(owners.get(address) ?? '');
-    const text = holdfast(owner, ['explain', 'service', 'web-1']);
+    const text = services.holdfast(owner, ['explain', 'service', 'web-1']);
     expect(text).toContain(`Service default/web-1, as ${owner.name} sees it`);
     expect(text).toMatch(/✓ class +it is ours/);
     expect(text).toContain(`✓ allocation  ${address} of pool svc_pools`);
     expect(text).toMatch(/✓ candidate +n1 answers on eth0/);
     expect(text).toContain(`✓ owner       ${owner.name} answers for ${address}: `);
     expect(text).toMatch(/✓ here +holding on eth0 for \d+ s, announced \d+ times/);
-    expect(holdfast(owner, ['status'])).toMatch(/Services\nserved +13 Services, none pending; 13 addresses/);
+    expect(services.holdfast(owner, ['status'])).toMatch(/Services\nserved +13 Services, none pending; 13 addresses/);
   }, 30_000);
 
   it('a Service that is no load balancer any more keeps nothing of ours', async () => {
@@ -166,11 +162,3 @@ describe('one node for all', () => {
     await services.answered(addresses);
   }, 90_000);
 });
-
-function holdfast(node: LabNode, args: readonly string[]): string {
-  const [command = '', ...rest] = [...holdfastProgram(), ...args];
-  const argv = [`--net=${NETNS_FOLDER}/${node.namespace}`, '--', command, ...rest];
-  const { status, stdout, stderr } = spawnSync('nsenter', argv, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`holdfast ${args.join(' ')}: ${stderr}`);
-  return stdout;
-}
