@@ -11,6 +11,7 @@
 import type { Family } from '../base/ip.ts';
 import { isSameBytes, viewOf } from '../base/bytes.ts';
 import type { HeartbeatDatagram, VersionRange } from '../protocol/heartbeat/heartbeat.ts';
+import type { InquiryDatagram } from '../protocol/heartbeat/inquiry.ts';
 
 /** Own datagrams back that an echo counts as a proof: five seconds at the default interval. */
 export const ECHO_WINDOW = 50;
@@ -39,11 +40,15 @@ interface Track {
   readonly octets: Uint8Array;
   readonly echo: number;
   versions: VersionRange;
+  isAnswering: boolean;
   sequence: number;
   heardAt: number;
   unprovenCount: number;
   /** Numbers seen, per family the datagrams came over: the place of n is n modulo the window. */
   readonly seen: Readonly<Record<Family, Uint32Array>>;
+  /** The same for the questions it asked, and the highest number of those. */
+  readonly questions: Uint32Array;
+  question: number;
 }
 
 export class HeartbeatPeer {
@@ -78,6 +83,7 @@ export class HeartbeatPeer {
     if (mark !== 'fresh') return mark;
     track.heardAt = now;
     track.versions = beat.versions;
+    track.isAnswering = beat.isAnswering;
     if (track === this.#proven) return 'fresh';
     if (!isProof(beat, own)) {
       track.unprovenCount += 1;
@@ -103,6 +109,35 @@ export class HeartbeatPeer {
   /** Of the proven sender, as text; '' before there is one. */
   get incarnation(): string {
     return this.#proven?.incarnation ?? '';
+  }
+
+  /** Whether the proven sender answers inquiries. */
+  get isAnswering(): boolean {
+    return this.#proven?.isAnswering === true;
+  }
+
+  /** What to echo of the proven sender; undefined while it isn't heard. */
+  lastHeard(now: number, silentAfterMs: number): OwnEcho | undefined {
+    const proven = this.#proven;
+    return proven !== undefined && now - proven.heardAt < silentAfterMs ? echoOf(proven) : undefined;
+  }
+
+  /** Whether the proven sender has this incarnation. */
+  isOf(incarnation: Uint8Array): boolean {
+    return this.#proven !== undefined && isSameBytes(this.#proven.octets, incarnation);
+  }
+
+  /** Judges a question whose tag is right; it counts once, and only if it echoes what we have sent of late. */
+  takeQuestion(inquiry: InquiryDatagram, own: OwnEcho): Verdict {
+    const track = this.#proven;
+    if (track === undefined || !this.isOf(inquiry.incarnation) || !isProof(inquiry, own)) return 'unproven';
+    const { number } = inquiry;
+    const place = number % SEQUENCE_WINDOW;
+    if (track.questions[place] === number) return 'duplicate';
+    if (track.question - number >= SEQUENCE_WINDOW) return 'replayed';
+    track.questions[place] = number;
+    track.question = Math.max(track.question, number);
+    return 'fresh';
   }
 
   /** What every incarnation reads that this may be; undefined before anything was heard. */
@@ -157,7 +192,19 @@ function startTrack(incarnation: string, beat: HeartbeatDatagram, now: number): 
   const seen = { ipv4: new Uint32Array(SEQUENCE_WINDOW), ipv6: new Uint32Array(SEQUENCE_WINDOW) };
   const echo = incarnationEcho(beat.incarnation);
   const octets = Uint8Array.from(beat.incarnation);
-  return { incarnation, octets, echo, versions: beat.versions, sequence: 0, heardAt: now, unprovenCount: 0, seen };
+  return {
+    incarnation,
+    octets,
+    echo,
+    versions: beat.versions,
+    isAnswering: beat.isAnswering,
+    sequence: 0,
+    heardAt: now,
+    unprovenCount: 0,
+    seen,
+    questions: new Uint32Array(SEQUENCE_WINDOW),
+    question: 0,
+  };
 }
 
 /** Numbers begin at 1: a datagram numbered 0 is nobody's. */
@@ -171,9 +218,9 @@ function markSequence(track: Track, sequence: number, family: Family): Exclude<V
   return 'fresh';
 }
 
-function isProof(beat: HeartbeatDatagram, own: OwnEcho): boolean {
-  const back = own.sequence - beat.echoSequence;
-  return beat.echoIncarnation === own.incarnation && beat.echoSequence > 0 && back >= 0 && back < ECHO_WINDOW;
+function isProof(said: Pick<HeartbeatDatagram, 'echoIncarnation' | 'echoSequence'>, own: OwnEcho): boolean {
+  const back = own.sequence - said.echoSequence;
+  return said.echoIncarnation === own.incarnation && said.echoSequence > 0 && back >= 0 && back < ECHO_WINDOW;
 }
 
 function echoOf(track: Track): OwnEcho {

@@ -25,6 +25,7 @@ import {
   INCARNATION_LENGTH,
   type HeartbeatDatagram,
 } from '../protocol/heartbeat/heartbeat.ts';
+import { isInquiry, type InquiryReply, type Question } from '../protocol/heartbeat/inquiry.ts';
 import {
   heartbeatTarget,
   openHeartbeatSocket,
@@ -36,6 +37,7 @@ import type { Netfd } from '../system/netfd.ts';
 import { DropLog } from './drop-log.ts';
 import { isTagOf, KeyRing, tagOf } from './heartbeat-keys.ts';
 import { HeartbeatPeer, incarnationEcho, incarnationText, type OwnEcho } from './heartbeat-peer.ts';
+import { Inquiries, type Inquired } from './inquiries.ts';
 
 type Beat = Extract<Effect, { kind: 'heartbeat.send' }>['beat'];
 
@@ -52,6 +54,8 @@ export interface HeartbeatsOptions {
   readonly onDrop: (reason: string, count: number) => void;
   /** Addresses of this node with their prefix lengths: a peer inside one of them is on the same link. */
   readonly ownPrefixes: () => readonly Prefix[];
+  /** Answers what others ask; never rejects. Without it nobody is answered. */
+  readonly answer?: (question: Question) => Promise<InquiryReply>;
   /** Default performance.now. */
   readonly now?: () => number;
 }
@@ -63,6 +67,8 @@ export interface Heartbeats {
   readonly isReady: boolean;
   /** Performs the effect of kind 'heartbeat.send'. */
   send(to: readonly Voter[], beat: Beat): void;
+  /** Asks a node that is heard. Never rejects. */
+  inquire(name: string, question: Question): Promise<Inquired>;
   /** The keys that hold now, the newest first. */
   setKeys(secrets: readonly Uint8Array[]): void;
   /** A UUID. */
@@ -82,6 +88,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   'bad-name': 'a heartbeat whose sender has no name of a node',
   'future-version': 'the sender speaks only a later version than this one: upgrade this node',
   'past-version': 'the sender speaks only an earlier version than this one: upgrade the sender',
+  'inquiry-other-version': 'a question of a later version than this one: upgrade this node',
   'foreign-cluster':
     'a heartbeat of another cluster: give each cluster its own vip_heartbeat_port, or separate their networks',
   'unknown-key':
@@ -115,6 +122,7 @@ class RunningHeartbeats implements Heartbeats {
   readonly #socket: HeartbeatSocket;
   readonly #keys: KeyRing;
   readonly #drops: DropLog;
+  readonly #inquiries: Inquiries;
   readonly #peers = new Map<string, HeartbeatPeer>();
   #clusterId: Uint8Array | undefined;
   #incarnation: Uint8Array = randomBytes(INCARNATION_LENGTH);
@@ -128,6 +136,20 @@ class RunningHeartbeats implements Heartbeats {
     this.#now = options.now ?? ((): number => performance.now());
     this.#keys = new KeyRing(this.#now);
     this.#drops = new DropLog({ log: options.log, onDrop: options.onDrop, now: this.#now, meanings: MEANINGS });
+    this.#inquiries = new Inquiries({
+      self: options.self,
+      keys: this.#keys,
+      now: this.#now,
+      silentAfterMs: options.silentAfterMs,
+      identity: () =>
+        this.#clusterId === undefined
+          ? undefined
+          : { clusterId: this.#clusterId, incarnation: this.#incarnation, sequence: this.#sequence },
+      peer: (name) => this.#peers.get(name),
+      send: (name, datagram) => this.#sendTo(name, datagram),
+      answer: options.answer,
+      onDrop: (reason, peer) => this.#drops.drop(reason, peer),
+    });
     this.#socket = openHeartbeatSocket(options.netfd, {
       port: options.port,
       capacity: DATAGRAM_MAX,
@@ -154,6 +176,7 @@ class RunningHeartbeats implements Heartbeats {
       const echo = peer.echo(this.#now(), this.#options.silentAfterMs);
       const covered = encodeHeartbeat({
         ...beat,
+        isAnswering: this.#options.answer !== undefined,
         version: versionFor(peer),
         versions: HEARTBEAT_VERSIONS,
         clusterId,
@@ -167,6 +190,10 @@ class RunningHeartbeats implements Heartbeats {
       const datagram = Buffer.concat([covered, tagOf(key, covered)]);
       for (const target of this.#targets.get(voter) ?? []) this.#socket.send(datagram, target);
     }
+  }
+
+  inquire(name: string, question: Question): Promise<Inquired> {
+    return this.#inquiries.ask(name, question);
   }
 
   setKeys(secrets: readonly Uint8Array[]): void {
@@ -183,6 +210,7 @@ class RunningHeartbeats implements Heartbeats {
   }
 
   close(): void {
+    this.#inquiries.close();
     this.#socket.close();
   }
 
@@ -217,7 +245,10 @@ class RunningHeartbeats implements Heartbeats {
     // Every heartbeat comes over each family: the second time it costs a comparison.
     for (const peer of this.#peers.values()) if (peer.isCopy(datagram.data, datagram.family)) return;
     const decoded = decodeHeartbeat(datagram.data);
-    if (!decoded.ok) return this.#drops.drop(decoded.reason, datagram.from().text);
+    if (!decoded.ok) {
+      if (isInquiry(datagram.data)) return this.#inquiries.receive(datagram);
+      return this.#drops.drop(decoded.reason, datagram.from().text);
+    }
     if (this.#clusterId === undefined) return this.#drops.drop('not-ready', datagram.from().text);
     const { beat, covered, tag } = decoded.value;
     if (!isSameBytes(beat.clusterId, this.#clusterId)) return this.#drops.drop('foreign-cluster', datagram.from().text);
@@ -250,6 +281,16 @@ class RunningHeartbeats implements Heartbeats {
         return this.#drops.drop(isStarting ? 'unproven-yet' : 'unproven', beat.sender);
       }
     }
+  }
+
+  /** Over every family that its heartbeats go by. */
+  #sendTo(name: string, datagram: Uint8Array): boolean {
+    let isSent = false;
+    for (const [voter, targets] of this.#targets) {
+      if (voter.name !== name) continue;
+      for (const target of targets) isSent = this.#socket.send(datagram, target) || isSent;
+    }
+    return isSent;
   }
 
   #peer(name: string): HeartbeatPeer {

@@ -20,6 +20,7 @@ const beat: fc.Arbitrary<HeartbeatDatagram> = fc.record({
   isHolding: fc.boolean(),
   isLeading: fc.boolean(),
   isProvisional: fc.boolean(),
+  isAnswering: fc.boolean(),
   clusterId: octets(16),
   incarnation: octets(8),
   sequence: u32,

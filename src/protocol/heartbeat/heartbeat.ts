@@ -19,11 +19,12 @@
  * Versions: to a peer not yet heard everybody speaks the lowest version it knows, afterwards the highest that both read
  * (commonVersion). Of two ranges that overlap, one holds the lowest version of the other: so somebody is understood, and
  * with the answer everybody is. Whatever needs a datagram's meaning to change needs a new version; unknown flags are
- * ignored.
+ * ignored. Questions and answers between two nodes go to the same port under a magic of their own: inquiry.ts.
  */
 
 import { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import { malformed, ok, type Decoded } from '../../base/outcome.ts';
+import { decodeSender, encodeSender, SENDER_MAX } from './sender.ts';
 
 /** Versions that this code reads and writes. */
 export const HEARTBEAT_VERSIONS: VersionRange = { lowest: 1, highest: 1 };
@@ -35,8 +36,6 @@ export const INCARNATION_LENGTH = 8;
 const MAGIC = 0x48466862;
 const VERSIONS_LENGTH = 7;
 const FIXED_LENGTH = 61;
-/** RFC 1123 §2.1 names and Kubernetes' subdomains have at most this many. */
-const NAME_MAX = 253;
 const NOBODY = 255;
 
 const FLAG_API_WORKING = 1 << 0;
@@ -45,6 +44,7 @@ const FLAG_DRAINING = 1 << 2;
 const FLAG_HOLDING = 1 << 3;
 const FLAG_LEADING = 1 << 4;
 const FLAG_PROVISIONAL = 1 << 5;
+const FLAG_ANSWERING = 1 << 6;
 
 export interface VersionRange {
   readonly lowest: number;
@@ -61,6 +61,8 @@ export interface HeartbeatDatagram {
   readonly isHolding: boolean;
   readonly isLeading: boolean;
   readonly isProvisional: boolean;
+  /** Its sender answers inquiries (inquiry.ts). */
+  readonly isAnswering: boolean;
   /** UID of the namespace kube-system, 16 octets. */
   readonly clusterId: Uint8Array;
   /** Random per start of the sender, 8 octets. */
@@ -99,8 +101,10 @@ export function commonVersion(own: VersionRange, theirs: VersionRange): number |
 
 /** Everything before the tag. @throws RangeError for a name that is empty, too long, or not printable ASCII. */
 export function encodeHeartbeat(beat: HeartbeatDatagram): Uint8Array {
-  const name = encodeName(beat.sender);
-  if (name.length === 0 || name.length > NAME_MAX) throw new RangeError(`a sender's name has 1 to ${NAME_MAX} octets`);
+  const name = encodeSender(beat.sender);
+  if (name.length === 0 || name.length > SENDER_MAX) {
+    throw new RangeError(`a sender's name has 1 to ${SENDER_MAX} octets`);
+  }
   return new ByteWriter(FIXED_LENGTH + name.length)
     .u32(MAGIC)
     .u8(beat.version)
@@ -150,9 +154,9 @@ export function decodeHeartbeat(datagram: Uint8Array): Decoded<DecodedHeartbeat,
   const end = FIXED_LENGTH + nameLength;
   const isCut = datagram.length < end + TAG_LENGTH;
   const isLong = datagram.length > end + TAG_LENGTH;
-  if (nameLength === 0 || nameLength > NAME_MAX || isLong) return malformed('bad-length', FIXED_LENGTH - 1);
+  if (nameLength === 0 || nameLength > SENDER_MAX || isLong) return malformed('bad-length', FIXED_LENGTH - 1);
   if (isCut) return malformed('truncated', datagram.length);
-  const sender = decodeName(reader.bytes(nameLength));
+  const sender = decodeSender(reader.bytes(nameLength));
   if (sender === undefined) return malformed('bad-name', FIXED_LENGTH);
   const beat: HeartbeatDatagram = {
     version,
@@ -163,6 +167,7 @@ export function decodeHeartbeat(datagram: Uint8Array): Decoded<DecodedHeartbeat,
     isHolding: (flags & FLAG_HOLDING) !== 0,
     isLeading: (flags & FLAG_LEADING) !== 0,
     isProvisional: (flags & FLAG_PROVISIONAL) !== 0,
+    isAnswering: (flags & FLAG_ANSWERING) !== 0,
     clusterId: Uint8Array.from(clusterId),
     incarnation: Uint8Array.from(incarnation),
     sequence,
@@ -203,22 +208,7 @@ function flagsOf(beat: HeartbeatDatagram): number {
     (beat.isDraining ? FLAG_DRAINING : 0) |
     (beat.isHolding ? FLAG_HOLDING : 0) |
     (beat.isLeading ? FLAG_LEADING : 0) |
-    (beat.isProvisional ? FLAG_PROVISIONAL : 0)
+    (beat.isProvisional ? FLAG_PROVISIONAL : 0) |
+    (beat.isAnswering ? FLAG_ANSWERING : 0)
   );
-}
-
-/** Node names are DNS subdomains (RFC 1123): printable ASCII is all that is sent or believed. */
-function encodeName(text: string): Uint8Array {
-  const name = new Uint8Array(text.length);
-  for (let place = 0; place < text.length; place += 1) {
-    const code = text.charCodeAt(place);
-    if (code < 0x21 || code > 0x7e) throw new RangeError('a sender is named in printable ASCII');
-    name[place] = code;
-  }
-  return name;
-}
-
-function decodeName(bytes: Uint8Array): string | undefined {
-  if (bytes.some((octet) => octet < 0x21 || octet > 0x7e)) return undefined;
-  return String.fromCharCode(...bytes);
 }

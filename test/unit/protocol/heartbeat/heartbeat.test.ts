@@ -19,6 +19,7 @@ const BEAT: HeartbeatDatagram = {
   isHolding: true,
   isLeading: false,
   isProvisional: false,
+  isAnswering: false,
   clusterId: hex('0123456789abcdef 0123456789abcdef'),
   incarnation: hex('a0a1a2a3a4a5a6a7'),
   sequence: 7,
@@ -73,7 +74,15 @@ describe('a heartbeat datagram', () => {
   });
 
   it('says that nobody is supported, and every flag by itself', () => {
-    const flags = ['isApiWorking', 'isEligible', 'isDraining', 'isHolding', 'isLeading', 'isProvisional'] as const;
+    const flags = [
+      'isApiWorking',
+      'isEligible',
+      'isDraining',
+      'isHolding',
+      'isLeading',
+      'isProvisional',
+      'isAnswering',
+    ] as const;
     const none = {
       ...BEAT,
       isApiWorking: false,
@@ -82,6 +91,7 @@ describe('a heartbeat datagram', () => {
       isHolding: false,
       isLeading: false,
       isProvisional: false,
+      isAnswering: false,
     };
     for (const [bit, flag] of flags.entries()) {
       const written = encodeHeartbeat({ ...none, [flag]: true, supports: undefined });

@@ -1,0 +1,264 @@
+/** Questions between two nodes over real sockets: who is answered, who isn't, and what a recorded question is worth. */
+
+import { afterEach, describe, expect, it } from 'vitest';
+
+import type { Voter } from '../../../src/leader/view.ts';
+import { SILENT_LOG } from '../../../src/observe/log.ts';
+import { decodeHeartbeat } from '../../../src/protocol/heartbeat/heartbeat.ts';
+import { isInquiry, type InquiryReply, type Question } from '../../../src/protocol/heartbeat/inquiry.ts';
+import { openHeartbeats, type Heartbeats } from '../../../src/runtime/heartbeats.ts';
+import { ANSWER_TIMEOUT_MS } from '../../../src/runtime/inquiries.ts';
+import { loadNetfd } from '../../../src/system/native-addon.ts';
+import { ip } from '../base/values.ts';
+import { until } from '../kube/scripted-api.ts';
+import { freeUdpPort, openMiddleman, type Middleman } from './udp.ts';
+
+const netfd = loadNetfd();
+const CLUSTER = '01234567-89ab-cdef-0123-456789abcdef';
+const KEY = new Uint8Array(32).fill(1);
+const BEAT = {
+  epoch: 1,
+  hears: 3,
+  supports: undefined,
+  term: 4,
+  isApiWorking: true,
+  isEligible: true,
+  isDraining: false,
+  isHolding: false,
+  isLeading: false,
+  isProvisional: false,
+  priority: 100,
+};
+const QUESTION: Question = { subject: 'wire', address: ip('192.0.2.10') };
+const closers: (() => void)[] = [];
+
+interface Station {
+  readonly name: string;
+  readonly port: number;
+  readonly beats: Heartbeats;
+  readonly asked: Question[];
+  readonly drops: string[];
+  heard: number;
+  later: number;
+}
+
+type Answer = ((question: Question) => Promise<InquiryReply>) | undefined;
+
+async function station(name: string, answer?: Answer, key = KEY): Promise<Station> {
+  const port = await freeUdpPort();
+  const made: { -readonly [Key in keyof Station]: Station[Key] } = {
+    name,
+    port,
+    asked: [],
+    drops: [],
+    heard: 0,
+    later: 0,
+    beats: openHeartbeats({
+      netfd,
+      self: name,
+      port,
+      silentAfterMs: 2_000,
+      log: SILENT_LOG,
+      onHeartbeat: () => {
+        made.heard += 1;
+      },
+      onDrop: (reason) => made.drops.push(reason),
+      ownPrefixes: () => [],
+      ...(answer === undefined
+        ? {}
+        : {
+            answer: (question: Question) => {
+              made.asked.push(question);
+              return answer(question);
+            },
+          }),
+      now: () => performance.now() + made.later,
+    }),
+  };
+  closers.push(() => made.beats.close());
+  made.beats.setKeys([key]);
+  made.beats.setClusterId(CLUSTER);
+  return made;
+}
+
+function notHeld(): Promise<InquiryReply> {
+  return Promise.resolve({ kind: 'not-held' });
+}
+
+function voter(of: Station, port = of.port): Voter {
+  return { name: of.name, addresses: ['127.0.0.1'], port };
+}
+
+async function beat(from: Station, to: Station): Promise<void> {
+  const before = to.heard + to.drops.length;
+  from.beats.send([voter(to)], BEAT);
+  await until(() => to.heard + to.drops.length > before, 'an arrival');
+}
+
+async function introduce(a: Station, b: Station): Promise<void> {
+  for (let round = 0; round < 2; round += 1) {
+    await beat(a, b);
+    await beat(b, a);
+  }
+  expect([a.heard > 0, b.heard > 0]).toEqual([true, true]);
+  for (const one of [a, b]) one.drops.length = 0;
+}
+
+/** Stands between a and b: a sends to it what it would send to b. */
+async function between(a: Station): Promise<Middleman> {
+  const middleman = await openMiddleman();
+  closers.push(() => middleman.close());
+  a.beats.send([{ name: 'n2', addresses: ['127.0.0.1'], port: middleman.port }], BEAT);
+  await until(() => middleman.seen.length === 1, 'a heartbeat on its way');
+  return middleman;
+}
+
+afterEach(() => {
+  for (const close of closers.splice(0).toReversed()) close();
+});
+
+describe('a node that is heard', () => {
+  it('is asked, and what it says comes back', async () => {
+    const reply: InquiryReply = { kind: 'unaskable', reason: 'no-carrier', interfaceName: 'eth0' };
+    const [a, b] = [await station('n1', notHeld), await station('n2', () => Promise.resolve(reply))];
+    await introduce(a, b);
+    expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: true, reply });
+    expect(b.asked).toEqual([QUESTION]);
+    expect(await b.beats.inquire('n1', QUESTION)).toEqual({ ok: true, reply: { kind: 'not-held' } });
+    expect([a.drops, b.drops]).toEqual([[], []]);
+  });
+
+  it('answers several questions at once, each with its own', async () => {
+    const b = await station('n2', ({ address }) => {
+      const afterMicros = address.bytes.at(-1) ?? 0;
+      const { promise, resolve } = Promise.withResolvers<InquiryReply>();
+      const reply = { kind: 'refused', reason: afterMicros % 2 === 0 ? 'busy' : 'not-ours' } as const;
+      setTimeout(() => resolve(reply), 20 - afterMicros);
+      return promise;
+    });
+    const a = await station('n1', notHeld);
+    await introduce(a, b);
+    const hosts = [1, 2, 3, 4, 5, 6];
+    const answers = await Promise.all(
+      hosts.map((host) => a.beats.inquire('n2', { subject: 'wire', address: ip(`192.0.2.${host}`) })),
+    );
+    expect(answers.map((each) => (each.ok && each.reply.kind === 'refused' ? each.reply.reason : ''))).toEqual(
+      hosts.map((host) => (host % 2 === 0 ? 'busy' : 'not-ours')),
+    );
+  });
+
+  it('is not asked when its heartbeats do not say that it answers: it is of an earlier version', async () => {
+    const [a, b] = [await station('n1', notHeld), await station('n2')];
+    await introduce(a, b);
+    const seen = b.drops.length;
+    expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: false, reason: 'unable' });
+    await beat(a, b);
+    expect(b.drops.length).toBe(seen);
+  });
+
+  it('is not asked any more once it is silent', async () => {
+    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    await introduce(a, b);
+    a.later = 2_500;
+    expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: false, reason: 'unheard' });
+    expect(await a.beats.inquire('n9', QUESTION)).toEqual({ ok: false, reason: 'unheard' });
+  });
+
+  it('and says nothing is waited for no longer than the time for it', async () => {
+    const [a, b] = [await station('n1', notHeld), await station('n2', () => new Promise(() => {}))];
+    await introduce(a, b);
+    const from = performance.now();
+    expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: false, reason: 'no-answer' });
+    expect(performance.now() - from).toBeGreaterThan(ANSWER_TIMEOUT_MS - 50);
+  });
+});
+
+describe('a question', () => {
+  it('is nothing without a key', async () => {
+    const beats = openHeartbeats({
+      netfd,
+      self: 'n1',
+      port: await freeUdpPort(),
+      silentAfterMs: 2_000,
+      log: SILENT_LOG,
+      onHeartbeat: () => {},
+      onDrop: () => {},
+      ownPrefixes: () => [],
+    });
+    closers.push(() => beats.close());
+    expect(await beats.inquire('n2', QUESTION)).toEqual({ ok: false, reason: 'not-ready' });
+  });
+
+  it('that was recorded is answered once, and its octets changed not at all', async () => {
+    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    await introduce(a, b);
+    const middleman = await between(a);
+    void a.beats.inquire('n2', QUESTION);
+    await until(() => middleman.seen.length === 2, 'the question on its way');
+    const recorded = middleman.seen[1] ?? new Uint8Array(0);
+    expect(isInquiry(recorded)).toBe(true);
+    middleman.send(recorded, b.port);
+    await until(() => b.asked.length === 1, 'the question');
+    middleman.send(recorded, b.port);
+    for (const [offset, reason] of [
+      [60, 'forged'],
+      [6, 'foreign-cluster'],
+      [42, 'unknown-key'],
+      [4, 'inquiry-other-version'],
+    ] as const) {
+      const copy = Uint8Array.from(recorded);
+      copy[offset] = (copy[offset] ?? 0) ^ 1;
+      middleman.send(copy, b.port);
+      await until(() => b.drops.includes(reason), reason);
+    }
+    expect(b.asked.length).toBe(1);
+  });
+
+  it('that was held back until what it echoes is old proves nothing', async () => {
+    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    await introduce(a, b);
+    const middleman = await between(a);
+    void a.beats.inquire('n2', QUESTION);
+    await until(() => middleman.seen.length === 2, 'the question on its way');
+    for (let count = 0; count < 60; count += 1) b.beats.send([voter(a)], BEAT);
+    middleman.send(middleman.seen[1] ?? new Uint8Array(0), b.port);
+    await until(() => b.drops.includes('inquiry-unproven'), 'a refusal');
+    expect(b.asked).toEqual([]);
+  });
+
+  it('of a run that has not proved itself is not answered', async () => {
+    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    await introduce(a, b);
+    const again = await station('n1', notHeld);
+    // It has heard b, which has not heard its echo: two datagrams, for b takes turns in whom it echoes.
+    await beat(again, b);
+    b.later = 2_500;
+    for (let count = 0; count < 2; count += 1) b.beats.send([voter(again)], BEAT);
+    await until(() => again.heard > 0, 'b');
+    const middleman = await between(again);
+    void again.beats.inquire('n2', QUESTION);
+    await until(() => middleman.seen.length === 2, 'the question on its way');
+    middleman.send(middleman.seen[1] ?? new Uint8Array(0), b.port);
+    await until(() => b.drops.includes('inquiry-unproven'), 'a refusal');
+    expect(b.asked).toEqual([]);
+  });
+
+  it('as an answer to nothing asked changes nothing', async () => {
+    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    await introduce(a, b);
+    const middleman = await between(a);
+    void a.beats.inquire('n2', QUESTION);
+    await until(() => middleman.seen.length === 2, 'the question on its way');
+    // a's own question, come back to it.
+    middleman.send(middleman.seen[1] ?? new Uint8Array(0), a.port);
+    await until(() => a.drops.includes('reflected'), 'a refusal');
+    expect(a.asked).toEqual([]);
+  });
+});
+
+it('a heartbeat says that its sender answers, and an older node reads the rest of it', async () => {
+  const a = await station('n1', notHeld);
+  const middleman = await between(a);
+  const decoded = decodeHeartbeat(middleman.seen[0] ?? new Uint8Array(0));
+  expect(decoded).toMatchObject({ ok: true, value: { beat: { version: 1, isAnswering: true, isEligible: true } } });
+});
