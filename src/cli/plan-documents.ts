@@ -3,6 +3,9 @@
  * lists (`kind: List` and the API's own `ServiceList`). Nothing of an object is believed but that it is a mapping with
  * apiVersion and kind. Texts are hostile: size, number, nesting and aliases have limits, and whatever can't be read is
  * named with its document and line.
+ *
+ * What is no YAML makes the whole input unreadable: nobody can say what it was meant to hold. What is YAML but no object of
+ * Kubernetes is a misfit, and in nobody's way (kubectl applies the others as well).
  */
 
 import { LineCounter, parseAllDocuments, type Document } from 'yaml';
@@ -26,8 +29,18 @@ export interface PlanDocument {
 
 export interface PlanDocuments {
   readonly documents: readonly PlanDocument[];
+  /** What is no object of Kubernetes. */
+  readonly misfits: readonly Misfit[];
   /** One sentence for each thing that can't be read; any of them makes the whole input unreadable. */
   readonly failures: readonly string[];
+}
+
+export interface Misfit {
+  readonly where: string;
+  /** Of a mapping, which may at least have a kind or a name. */
+  readonly raw: JsonObject | undefined;
+  /** What it is instead: "not a Kubernetes object, but a text". */
+  readonly saying: string;
 }
 
 /** YAML costs some 80 times its size in memory and 0.4 s a megabyte (measured), JSON hardly more than itself. */
@@ -41,22 +54,31 @@ const NESTING_MAX = 256;
 /** yaml's own count, which multiplies: ten anchors that each repeat the former one ten times are over it. */
 const ALIAS_MAX = 100;
 export const FAILURES_MAX = 20;
+/** Misfits that are told; how many more there are is told in one more. */
+export const MISFITS_MAX = 100;
 
 /** Documents of `texts`, in their order. */
 export function readDocuments(texts: readonly PlanText[]): PlanDocuments {
-  const reading: Reading = { documents: [], failures: [] };
+  const reading: Reading = { documents: [], misfits: [], failures: [] };
   for (const text of texts) readText(text, reading);
   return reading;
 }
 
 interface Reading {
   readonly documents: PlanDocument[];
+  readonly misfits: Misfit[];
   readonly failures: string[];
 }
 
 function fail(reading: Reading, message: string): void {
   if (reading.failures.length < FAILURES_MAX) reading.failures.push(message);
   else reading.failures[FAILURES_MAX] = 'and more, which are not shown';
+}
+
+function leaveOut(reading: Reading, { where }: Place, saying: string, raw?: JsonObject): void {
+  const { misfits } = reading;
+  if (misfits.length < MISFITS_MAX) misfits.push({ where, raw, saying });
+  else misfits[MISFITS_MAX] = { where, raw: undefined, saying: 'and more that is no object: it is not shown' };
 }
 
 function readText(input: PlanText, reading: Reading): void {
@@ -66,9 +88,12 @@ function readText(input: PlanText, reading: Reading): void {
     return;
   }
   if (/^\s*[{[]/.test(text.slice(0, 1000))) {
-    const json = parseJson(text);
-    if (json !== undefined) {
-      addValue(json.value, { where: name, source: name }, reading);
+    const values = parseJson(text) ?? parseJsonStream(text);
+    if (values !== undefined) {
+      for (const [index, value] of values.entries()) {
+        const where = values.length === 1 ? name : `${name}, document ${index + 1}`;
+        addValue(value, { where, source: name }, reading);
+      }
       return;
     }
   }
@@ -80,13 +105,31 @@ function readText(input: PlanText, reading: Reading): void {
   }
 }
 
-/** The value, boxed since JSON may be null; undefined when it is no JSON, or nested too deeply for the parser. */
-function parseJson(text: string): { readonly value: unknown } | undefined {
+/** The value, in a list since JSON may be null; undefined when it is no JSON, or nested too deeply for the parser. */
+function parseJson(text: string): readonly [unknown] | undefined {
   try {
-    return { value: JSON.parse(text) as unknown };
+    return [JSON.parse(text) as unknown];
   } catch {
     return undefined;
   }
+}
+
+/** JSON objects one after the other, as several `kubectl get -o json` into one file leave them. */
+function parseJsonStream(text: string): readonly unknown[] | undefined {
+  const values: unknown[] = [];
+  let start = 0;
+  let depth = 0;
+  for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}]/gs)) {
+    if (token === '{') depth += 1;
+    if (token !== '}') continue;
+    depth -= 1;
+    if (depth > 0) continue;
+    const value = parseJson(text.slice(start, index + 1));
+    if (value === undefined) return undefined;
+    values.push(value[0]);
+    start = index + 1;
+  }
+  return values.length > 0 && text.slice(start).trim() === '' ? values : undefined;
 }
 
 /**
@@ -139,7 +182,7 @@ function readPiece(text: string, piece: Piece, reading: Reading): number {
     }
     const value = toValue(document);
     if (value.ok) addValue(value.value, { where, source: piece.name }, reading);
-    else fail(reading, `${where}, line ${line}: ${value.reason}`);
+    else leaveOut(reading, { where: `${where}, line ${line}`, source: piece.name }, value.reason);
   }
   return documents.length;
 }
@@ -172,18 +215,18 @@ interface Place {
 function addValue(value: unknown, place: Place, reading: Reading, depth = 0): void {
   if (value === null || value === undefined) return;
   if (!isObject(value)) {
-    fail(reading, `${place.where}: not a Kubernetes object, but ${describe(value)}`);
+    leaveOut(reading, place, `not a Kubernetes object, but ${describe(value)}`);
     return;
   }
   const kind = asText(value['kind']);
   const apiVersion = asText(value['apiVersion']);
   if (kind === undefined || apiVersion === undefined) {
     const missing = kind === undefined ? 'kind' : 'apiVersion';
-    fail(reading, `${place.where}: not a Kubernetes object: it has no ${missing}`);
+    leaveOut(reading, place, `not a Kubernetes object: it has no ${missing}`, value);
     return;
   }
   if (kind === 'List' && !Array.isArray(value['items'] ?? [])) {
-    fail(reading, `${place.where}: a List whose items are no list`);
+    leaveOut(reading, place, 'a List whose items are no list', value);
     return;
   }
   if (kind.endsWith('List') && Array.isArray(value['items'])) {
@@ -195,7 +238,7 @@ function addValue(value: unknown, place: Place, reading: Reading, depth = 0): vo
     return;
   }
   if (isDeep(value, NESTING_MAX)) {
-    fail(reading, `${place.where}: nested more than ${NESTING_MAX} deep (or an alias contains itself)`);
+    leaveOut(reading, place, `nested more than ${NESTING_MAX} deep (or an alias contains itself)`);
     return;
   }
   reading.documents.push({ ...place, apiVersion, kind, raw: value });
@@ -210,7 +253,7 @@ function addItems(
   depth: number,
 ): void {
   if (depth >= LIST_DEPTH_MAX) {
-    fail(reading, `${place.where}: lists in more than ${LIST_DEPTH_MAX} lists`);
+    leaveOut(reading, place, `lists in more than ${LIST_DEPTH_MAX} lists`);
     return;
   }
   const kind = type.kind.slice(0, -'List'.length);

@@ -56,13 +56,27 @@ function readAll(descriptor: number): Uint8Array {
   let length = 0;
   while (length <= TEXT_MAX) {
     const chunk = new Uint8Array(CHUNK);
-    const count = readSync(descriptor, chunk);
+    const count = readSome(descriptor, chunk);
     if (count === 0) break;
     chunks.push(chunk.subarray(0, count));
     length += count;
   }
   return Buffer.concat(chunks);
 }
+
+/** Standard input may be a pipe that is read without waiting (O_NONBLOCK is its other end's to set): then wait for it. */
+function readSome(descriptor: number, chunk: Uint8Array): number {
+  for (;;) {
+    try {
+      return readSync(descriptor, chunk);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, EMPTY_PIPE_WAIT_MS);
+    }
+  }
+}
+
+const EMPTY_PIPE_WAIT_MS = 5;
 
 function decode(octets: Uint8Array): string {
   try {

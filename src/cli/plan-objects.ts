@@ -12,7 +12,7 @@ import { asObject, asText, asTextMap, metadataText, parseJson, type JsonObject }
 import type { ObjectProblem, ObjectRef } from '../services/model.ts';
 import { objectRef } from '../services/objects/object-ref.ts';
 import { shown } from '../services/objects/shown.ts';
-import type { PlanDocument } from './plan-documents.ts';
+import type { Misfit, PlanDocument } from './plan-documents.ts';
 
 /** The kinds that matter, each with the versions that are read; the group is what they have in common. */
 const KINDS = {
@@ -32,7 +32,7 @@ const KINDS = {
 export type PlanKind = keyof typeof KINDS;
 
 /** What a kind was called before; nothing is taken from them. */
-const FORMER_KINDS: Readonly<Record<string, PlanKind>> = { AddressPool: 'IPAddressPool' };
+const FORMER_KINDS: ReadonlyMap<string, PlanKind> = new Map([['AddressPool', 'IPAddressPool']]);
 
 export interface PlanObjects {
   /** Raw objects of a kind, in order of their keys. */
@@ -40,15 +40,15 @@ export interface PlanObjects {
   readonly problems: readonly ObjectProblem[];
   /** The documents an object is in; '' for what is no object of them. */
   readonly whereOf: (object: ObjectRef) => string;
-  /** A Service is among those refused. */
+  /** A Service is among those refused, or may be: something is no object at all. */
   readonly isServiceRefused: boolean;
   /** Documents of kinds that don't matter. */
   readonly ignored: number;
 }
 
-export function collectObjects(documents: readonly PlanDocument[]): PlanObjects {
+export function collectObjects(documents: readonly PlanDocument[], misfits: readonly Misfit[] = []): PlanObjects {
   const found = new Map<string, Found[]>();
-  const problems: ObjectProblem[] = [];
+  const problems: ObjectProblem[] = misfits.map(misfitProblem);
   const places = new Map<string, string[]>();
   let ignored = 0;
   for (const document of documents) {
@@ -75,9 +75,18 @@ export function collectObjects(documents: readonly PlanDocument[]): PlanObjects 
     raws.push(...(isNameless(same) ? same.map(({ document }) => document.raw) : [mergeSame(same, problems)]));
     byKind.set(kind, raws);
   }
-  const isServiceRefused = problems.some(({ object, code }) => object.kind === 'Service' && code === 'OBJECT_INVALID');
+  const isServiceRefused =
+    misfits.length > 0 || problems.some(({ object, code }) => object.kind === 'Service' && code === 'OBJECT_INVALID');
   const whereOf = (object: ObjectRef): string => placesText(places.get(idOf(object)) ?? []);
   return { ofKind: (kind) => byKind.get(kind) ?? [], problems, whereOf, isServiceRefused, ignored };
+}
+
+/** Told on the object, if it says at least of which kind it would be; else on the place where it stands. */
+function misfitProblem({ where, raw, saying }: Misfit): ObjectProblem {
+  const kind = asText(raw?.['kind']) ?? '';
+  const object = /^[A-Za-z]{1,63}$/.test(kind) ? objectRef(kind, raw) : { kind: 'Document', key: where };
+  const remedy = fillRemedy(ERRORS.INPUT_UNREADABLE.remedy, {});
+  return { object, code: 'INPUT_UNREADABLE', message: `${where}: ${saying}; it is left out`, remedy };
 }
 
 function idOf({ kind, key }: ObjectRef): string {
@@ -114,7 +123,7 @@ type Use =
   | { readonly kind: 'refused'; readonly problem: ObjectProblem };
 
 function useOf({ kind, apiVersion, raw }: PlanDocument): Use {
-  const former = FORMER_KINDS[kind];
+  const former = FORMER_KINDS.get(kind);
   if (former !== undefined && groupOf(apiVersion) === groupOf(KINDS[former][0])) {
     const message = `${kind} is the former name of ${former}: nothing of it can be used`;
     return { kind: 'refused', problem: refusal(objectRef(kind, raw), 'kind', message) };

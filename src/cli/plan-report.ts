@@ -3,6 +3,7 @@
  * Everything is sorted by what it is, never by how it was given.
  */
 
+import { ERRORS, fillRemedy } from '../base/errors.ts';
 import type { Allocation, ObjectProblem, Ownership, Pool, Reason } from '../services/model.ts';
 import type { Plan } from '../services/plan.ts';
 
@@ -48,13 +49,27 @@ export function planReport(plan: Plan, problems: readonly ObjectProblem[]): Plan
       reasons: reasons.map(({ pool, code, message }) => ({ pool: nameOf(pool), code, message })),
     })),
     owners: plan.ownerships.map(ownerReport),
-    problems: sortProblems(problems).map(({ object, code, message, remedy }) => ({
-      object: `${object.kind}/${object.key}`,
-      code,
-      message,
-      remedy,
-    })),
+    problems: sortProblems([...problems, ...shortcomingProblems(plan, nameOf)]).map(
+      ({ object, code, message, remedy }) => ({
+        object: `${object.kind}/${object.key}`,
+        code,
+        message,
+        remedy,
+      }),
+    ),
   };
+}
+
+/** What a Service that is served wants: a wish that can't be met, an address it lost. */
+function shortcomingProblems(plan: Plan, nameOf: (name: string) => string): readonly ObjectProblem[] {
+  return plan.allocations.flatMap(({ service, shortcomings }) =>
+    shortcomings.map(({ pool, code, message, context }) => ({
+      object: { kind: 'Service', key: service.key },
+      code,
+      message: pool === '' ? message : `${nameOf(pool)}: ${message}`,
+      remedy: fillRemedy(ERRORS[code].remedy, context ?? {}),
+    })),
+  );
 }
 
 function ownerReport({ address, node, candidates }: Ownership): PlanReport['owners'][number] {

@@ -35,12 +35,13 @@ export interface PlanCommandOptions {
 /** Runs the command. Throws HoldfastError COMMAND_INVALID. */
 export function runPlan(options: PlanCommandOptions): CommandResult {
   const files = (options.read ?? readFiles)(options.paths);
-  const { documents, failures } = readDocuments(files.texts);
+  const { documents, misfits, failures } = readDocuments(files.texts);
   const unreadable = [...files.failures, ...failures];
-  if (unreadable.length > 0) {
+  if (unreadable.length > 0 || (documents.length === 0 && misfits.length > 0)) {
+    unreadable.push(...misfits.map(({ where, saying }) => `${where}: ${saying}`));
     return { stdout: '', stderr: unreadable.map(failureText).join(''), exitCode: EXIT_UNREADABLE };
   }
-  const objects = collectObjects(documents);
+  const objects = collectObjects(documents, misfits);
   const settings = readSettings(options.input);
   const read = readPlanInput(objects, settings);
   const nodes = read.input.nodes.map(({ node }) => node.name);
@@ -64,8 +65,16 @@ export function runPlan(options: PlanCommandOptions): CommandResult {
   return { stdout, stderr: '', exitCode: isServed(plan) && !read.isServiceRefused ? EXIT_SERVED : EXIT_PENDING };
 }
 
-function isServed({ pending, refused }: Plan): boolean {
-  return pending.length === 0 && refused.length === 0;
+/** A Service that has something, and asks in vain for something else, is refused too. */
+function isServed({ pools, allocations, pending, refused }: Plan): boolean {
+  if (pending.length > 0 || refused.length > 0) return false;
+  const poolOf = new Map(pools.map((pool) => [pool.name, pool]));
+  return allocations.every(({ request, addresses, pool: name }) => {
+    const pool = poolOf.get(name);
+    const isInPool =
+      request.pool === undefined || pool === undefined || [pool.name, pool.shortName].includes(request.pool);
+    return isInPool && request.addresses.every((ip) => addresses.some(({ text }) => text === ip.text));
+  });
 }
 
 function failureText(message: string): string {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   FAILURES_MAX,
+  MISFITS_MAX,
   YAML_DOCUMENT_MAX,
   readDocuments,
   splitDocuments,
@@ -15,6 +16,12 @@ import { collectObjects } from '../../../src/cli/plan-objects.ts';
 
 function read(text: string, name = 'x.yaml'): PlanDocuments {
   return readDocuments([{ name, text }]);
+}
+
+/** Everything that is wrong, as it is told when nothing else can be read. */
+function complaints(text: string): readonly string[] {
+  const { failures, misfits } = read(text);
+  return [...failures, ...misfits.map(({ where, saying }) => `${where}: ${saying}`)];
 }
 
 function kinds({ documents }: PlanDocuments): readonly string[] {
@@ -56,6 +63,13 @@ describe('documents', () => {
     expect(kinds(read(JSON.stringify({ apiVersion: 'v1', kind: 'Node' }, undefined, 2)))).toHaveLength(1);
   });
 
+  test('may be JSON objects one after the other, as several `kubectl get -o json` leave them in a file', () => {
+    const json = JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'a', labels: { x: '}"{\\' } } });
+    expect(kinds(read(`${json}\n${json}${json}\n`))).toEqual([1, 2, 3].map((n) => `x.yaml, document ${n}: Node`));
+    expect(read(`${json} ${json} }`).failures).toHaveLength(1);
+    expect(read(`${json} ${json} x`).failures).toHaveLength(1);
+  });
+
   test.each([
     [`${NODE}---\nkind: [\n`, 'x.yaml, document 2, line 6: not YAML: '],
     ['{"kind": "Node",}\n{', 'x.yaml, document 1, line 2: not YAML: '],
@@ -70,9 +84,21 @@ describe('documents', () => {
     ['apiVersion: v1\nkind: List\nitems: 7\n', 'x.yaml, document 1: a List whose items are no list'],
     ['a: *nope\n', 'x.yaml, document 1, line 1: Unresolved alias'],
   ])('that cannot be read are named: %j', (text, message) => {
-    const { failures } = read(text);
-    expect(failures[0]).toContain(message);
-    expect(failures.join('')).not.toContain('\n');
+    expect(complaints(text)[0]).toContain(message);
+    expect(complaints(text).join('')).not.toContain('\n');
+  });
+
+  test('that are YAML but no objects are left out, and in nobody’s way', () => {
+    const list = 'apiVersion: v1\nkind: List\nitems: [null, 5, {kind: Node}, {apiVersion: v1, kind: Node}]\n';
+    const found = read(`hello\n---\n${list}---\na: *nope\n---\n${NODE}`);
+    expect(found.failures).toEqual([]);
+    expect(found.misfits.map(({ where }) => where)).toEqual([
+      'x.yaml, document 1',
+      'x.yaml, document 2, item 2',
+      'x.yaml, document 2, item 3',
+      'x.yaml, document 3, line 6',
+    ]);
+    expect(kinds(found)).toEqual(['x.yaml, document 2, item 4: Node', 'x.yaml, document 4: Node']);
   });
 
   test('that explode by aliases, contain themselves or nest without end are refused', () => {
@@ -81,18 +107,18 @@ describe('documents', () => {
       (_, level) => `a${level}: &a${level} [${`*a${level - 1},`.repeat(10)}]\n`,
     );
     const bomb = `a0: &a0 [x]\n${levels.slice(1).join('')}${NODE}`;
-    expect(read(bomb).failures).toEqual([
+    expect(complaints(bomb)).toEqual([
       'x.yaml, document 1, line 1: its aliases (*name) repeat each other too often to be read',
     ]);
-    expect(read(`a: &x {b: *x}\n${NODE}`).failures[0]).toContain('an alias contains itself');
+    expect(complaints(`a: &x {b: *x}\n${NODE}`)[0]).toContain('an alias contains itself');
     const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
-    expect(read(`{"apiVersion":"v1","kind":"Node","x":${deep}}`).failures[0]).toContain('nested more than 256 deep');
+    expect(complaints(`{"apiVersion":"v1","kind":"Node","x":${deep}}`)[0]).toContain('nested more than 256 deep');
     expect(read('['.repeat(20_000)).failures[0]).toContain('nested too deeply');
     const lists = Array.from({ length: 9 }).reduce<object>(
       (inner) => ({ apiVersion: 'v1', kind: 'List', items: [inner] }),
       {},
     );
-    expect(read(JSON.stringify(lists)).failures[0]).toContain('lists in more than 4 lists');
+    expect(complaints(JSON.stringify(lists))[0]).toContain('lists in more than 4 lists');
   });
 
   test('that are too large as YAML are refused with what to do instead, and read as JSON', () => {
@@ -102,9 +128,12 @@ describe('documents', () => {
   });
 
   test('name so many failures and no more', () => {
-    const { failures } = read('hello\n---\n'.repeat(100));
+    const { failures } = read('a: [\n---\n'.repeat(100));
     expect(failures).toHaveLength(FAILURES_MAX + 1);
     expect(failures.at(-1)).toBe('and more, which are not shown');
+    const { misfits } = read('hello\n---\n'.repeat(300));
+    expect(misfits).toHaveLength(MISFITS_MAX + 1);
+    expect(misfits.at(-1)?.saying).toBe('and more that is no object: it is not shown');
   });
 });
 
@@ -170,6 +199,14 @@ describe('objects', () => {
     expect(found.problems[0]?.message).toContain(message);
     expect(found.problems[0]?.remedy).toMatch(/^Correct (apiVersion|kind) of .*; until then it counts as absent\.$/);
   });
+
+  test.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])(
+    'of the kind %s, which every JavaScript object has, are of no kind that matters',
+    (kind) => {
+      const found = collect(`apiVersion: v1\nkind: ${kind}\nmetadata: {name: a}\n`);
+      expect(found).toMatchObject({ ignored: 1, problems: [] });
+    },
+  );
 
   test("of somebody else's API with one of our kinds' names are ignored", () => {
     const found = collect('apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n');

@@ -198,6 +198,36 @@ describe('the exit code', () => {
     expect(plan({ 'x.yaml': SERVICE.replace('v1', 'apps/v1') }, { env: ENV }).exitCode).toBe(1);
   });
 
+  test('is 1 when something among the objects is none, which is in nobody’s way and told where it stands', () => {
+    const { stdout, exitCode } = plan({ 'x.yaml': `kind: Service\n---\nhello\n---\n${SERVICE}` }, { env: ENV });
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({
+      allocations: [{ service: 'a/web' }],
+      problems: [
+        { object: 'Document/x.yaml, document 2', code: 'INPUT_UNREADABLE' },
+        { object: 'Service/default/?', code: 'INPUT_UNREADABLE' },
+      ],
+    });
+  });
+
+  test('is 1 when a Service keeps what it has because what it asks for cannot be had, and says so', () => {
+    const has = `status: {loadBalancer: {ingress: [{ip: 192.0.2.100}]}}\n`;
+    for (const [wish, code] of [
+      ['metallb.io/loadBalancerIPs: 192.0.2.9', 'ADDRESS_OUTSIDE'],
+      ['metallb.io/address-pool: other', 'POOL_UNKNOWN'],
+    ] as const) {
+      const text = SERVICE.replace('metadata: {', `metadata: {annotations: {${wish}}, `);
+      const { stdout, exitCode } = plan({ 'x.yaml': `${text}${has}` }, { env: ENV });
+      expect(exitCode).toBe(1);
+      expect(JSON.parse(stdout)).toMatchObject({
+        allocations: [{ addresses: ['192.0.2.100'], from: 'kept' }],
+        problems: [{ object: 'Service/a/web', code }],
+      });
+    }
+    const granted = SERVICE.replace('metadata: {', 'metadata: {annotations: {metallb.io/address-pool: svc_pools}, ');
+    expect(plan({ 'x.yaml': `${granted}${has}` }, { env: ENV }).exitCode).toBe(0);
+  });
+
   test('is 2, with nothing on standard output and one line and remedy for each, when something cannot be read', () => {
     const { stdout, stderr, exitCode } = plan(
       { 'a.yaml': `${SERVICE}---\nkind: [\n`, 'b.yaml': 'hello' },
@@ -385,6 +415,19 @@ describe('the command line', () => {
       code: 2,
       err: expect.stringContaining('--drain n7'),
     });
+  });
+
+  test('waits for standard input that is slow and is read without waiting', async () => {
+    const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+    // Whoever shares the pipe may have set O_NONBLOCK: here the shell's other child, Node itself.
+    const nonblocking = `const { stdin } = process; stdin.pause(); require('child_process').spawnSync(process.execPath, ['${main}', 'plan', '-f', '-', '--json'], { stdio: ['inherit', 'inherit', 'inherit'] })`;
+    const command = `( sleep 0.3; printf '%s' "$1"; sleep 0.3; printf '%s' "$2" ) | "$0" -e "$3"`;
+    const env = { PATH: process.env['PATH'], svc_pools: '192.0.2.0/24' };
+    const args = ['-c', command, process.execPath, SERVICE, `---\n${SERVICE.replace('web', 'late')}`, nonblocking];
+    const child = spawn('sh', args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    for await (const chunk of child.stdout.setEncoding('utf8')) text += String(chunk);
+    expect((JSON.parse(text) as PlanReport).allocations).toHaveLength(2);
   });
 
   test('reads standard input and the environment, and writes all of a long answer into a pipe', async () => {
