@@ -294,7 +294,8 @@ function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, n
     const isSlow = isOld && before.inquiry.probesSent > 0;
     return { state: isSlow ? { ...state, nextAt: after(now, rivalProbeMs) } : state, outputs: [] };
   }
-  if (state.phase !== 'holding') return { state, outputs: [] };
+  // What we are about to let go of is the other's: defended, it would call clients back to us.
+  if (state.phase !== 'holding' || wish.verdict === 'drop') return { state, outputs: [] };
   return wish.isSucceeding ? repeat({ ...state, rival: before.rival }, now) : defend(rules, state, rival, now);
 }
 

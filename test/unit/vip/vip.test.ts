@@ -268,6 +268,15 @@ describe('a conflict while holding', () => {
     expect(claimant.times('add')).toEqual([]);
   });
 
+  it('is not defended against, nor a conflict, in the moment in which the address is let go of', () => {
+    const holder = new VipScript({}, 'by hand');
+    holder.wishAt(0, { verdict: 'hold' });
+    holder.at(150, { kind: 'present', isPresent: true });
+    expect(holder.state.phase).toBe('holding');
+    holder.wish = { ...holder.wish, verdict: 'drop' };
+    expect(kinds(holder.rival(151))).toEqual(['delete']);
+  });
+
   it('is told again at once, and is no conflict, while the former holder lets go as agreed', () => {
     const script = new VipScript().hold();
     script.wish = { ...script.wish, isSucceeding: true };
