@@ -10,7 +10,8 @@
  *                                                       12 not the leader, while svc_election is false
  *
  * What isn't known is against nobody. A node that is only cordoned answers when no other node may: an address doesn't go
- * dark because every node is being patched, or the only one is.
+ * dark because every node is being patched, or the only one is. Where not even that helps one without a healthy kube-proxy
+ * answers: its rules stay in the kernel, and where every kube-proxy is gone something else stands in for it.
  *
  * Endpoints: each Service with local traffic only needs one on the node. Of the other Services one at least needs one
  * anywhere, or says that it doesn't (allowsNoEndpoints): sharing an address with a Service that has no Pods harms nobody.
@@ -104,6 +105,8 @@ interface Post {
   readonly byWish: Map<InterfaceWish, InterfaceChoice>;
   /** Checks 8 to 12, but for endpoints. */
   readonly byChoice: Map<InterfaceChoice, Candidate>;
+  /** The same without check 10. */
+  readonly byChoiceUnproxied: Map<InterfaceChoice, Candidate>;
 }
 
 /** What has to be known of one address. */
@@ -148,6 +151,10 @@ export function candidatesFor(address: ServiceAddress, survey: Survey): readonly
   if (candidates.some(({ isEligible }) => isEligible)) return candidates;
   for (const [place, post] of posts.entries()) {
     if (post.node.isCordonedOnly) candidates[place] = judge(post, matter, survey);
+  }
+  if (candidates.some(({ isEligible }) => isEligible)) return candidates;
+  for (const [place, post] of posts.entries()) {
+    if (candidates[place]?.code === 'NODE_KUBE_PROXY') candidates[place] = judge(post, matter, survey, true);
   }
   return candidates;
 }
@@ -208,17 +215,19 @@ function postOf(coverage: Covered, node: SurveyedNode): Post {
     preference: isSelected ? here.preference : 0,
     byWish: new Map(),
     byChoice: new Map(),
+    byChoiceUnproxied: new Map(),
   };
 }
 
 /** Checks 7 to 12 of a node that passes 1 to 6, or is only cordoned. */
-function judge(post: Post, { address, wish, need }: Matter, survey: Survey): Candidate {
+function judge(post: Post, { address, wish, need }: Matter, survey: Survey, isUnproxied = false): Candidate {
   if (post.refusal !== undefined) return post.refusal;
   const choice = choiceOf(post, address, wish ?? (post.network.rules.length === 0 ? survey.defaultWish : undefined));
-  let candidate = post.byChoice.get(choice);
+  const judged = isUnproxied ? post.byChoiceUnproxied : post.byChoice;
+  let candidate = judged.get(choice);
   if (candidate === undefined) {
-    candidate = judgeChoice(post, choice, survey.context);
-    post.byChoice.set(choice, candidate);
+    candidate = judgeChoice(post, choice, { context: survey.context, isUnproxied });
+    judged.set(choice, candidate);
   }
   if (!candidate.isEligible && candidate.code !== 'NODE_NOT_LEADER') return candidate;
   const refusal = endpointRefusal(need, post.node.name);
@@ -236,11 +245,16 @@ function choiceOf(post: Post, address: Ip, wish: InterfaceWish | 'auto' | undefi
 }
 
 /** Checks 8, 9, 10 and 12. */
-function judgeChoice({ node, preference }: Post, choice: InterfaceChoice, context: CandidateContext): Candidate {
+function judgeChoice(
+  { node, preference }: Post,
+  choice: InterfaceChoice,
+  { context, isUnproxied }: { readonly context: CandidateContext; readonly isUnproxied: boolean },
+): Candidate {
   const refuse = (code: ErrorCode, reason: string): Candidate => refused(node.name, code, reason);
   if (choice.kind === 'missing') return refuse('NODE_NO_INTERFACE', choice.message);
   if (choice.kind === 'no-carrier') return refuse('NODE_NO_CARRIER', choice.message);
-  if (node.facts.isKubeProxyHealthy === false) return refuse('NODE_KUBE_PROXY', 'has no healthy kube-proxy');
+  const isIll = node.facts.isKubeProxyHealthy === false;
+  if (isIll && !isUnproxied) return refuse('NODE_KUBE_PROXY', 'has no healthy kube-proxy');
   const { leader, rules, endpoints } = context;
   if (!rules.isSpread && leader !== UNKNOWN_LEADER && leader !== node.name) {
     const who = leader === undefined ? 'nobody leads at the moment' : `${leader} leads`;
@@ -248,6 +262,7 @@ function judgeChoice({ node, preference }: Post, choice: InterfaceChoice, contex
   }
   const parts = [
     ...(node.isCordonedOnly ? ['is cordoned, but no other node may answer'] : []),
+    ...(isIll ? ['has no healthy kube-proxy, but no other node may answer'] : []),
     choice.kind === 'found' ? `answers on ${choice.name}, ${choice.how}` : unknownText(choice.name),
     ...(preference > 0 ? [`is preferred with weight ${preference}`] : []),
     ...(endpoints === undefined ? ['endpoints not known'] : []),

@@ -1,15 +1,15 @@
 /**
  * Whether this node's kube-proxy is well, as far as that can be seen: its health check on port 10256 answers 200 while it
- * has synced its rules lately (KEP-3836). Where nothing listens there is nothing to know: Cilium and others stand in for
- * it, and an address is held all the same. A bad answer counts after the third in a row: one that is being restarted is
- * none, and its rules stay in the kernel meanwhile.
+ * has synced its rules lately (KEP-3836). Where nothing has ever listened there is nothing to know: Cilium and others stand
+ * in for it, and an address is held all the same. A bad answer counts after the third in a row; no answer, where there was
+ * one, after the fifth: one that is being restarted is none, and its rules stay in the kernel meanwhile.
  */
 
 import { get, type IncomingMessage } from 'node:http';
 
 export interface KubeProxyProbeOptions {
-  /** Called when it becomes well, ill, or unknown (undefined). */
-  readonly onChange: (isHealthy: boolean | undefined) => void;
+  /** Called when it becomes well or ill; until then it isn't known. */
+  readonly onChange: (isHealthy: boolean) => void;
   /** Default 2 s. */
   readonly intervalMs?: number;
   /** Default: that of kube-proxy. */
@@ -25,6 +25,8 @@ const PORT = 10_256;
 const INTERVAL_MS = 2_000;
 const TIMEOUT_MS = 1_000;
 const FALL = 3;
+/** 10 s: longer than a Pod of it takes to be replaced. */
+const FALL_GONE = 5;
 /** kube-proxy binds to the addresses of its family. */
 const HOSTS = ['127.0.0.1', '::1'] as const;
 
@@ -34,12 +36,16 @@ export function openKubeProxyProbe(options: KubeProxyProbeOptions): KubeProxyPro
   const { onChange, intervalMs = INTERVAL_MS, port = PORT } = options;
   let state: boolean | undefined;
   let illCount = 0;
+  let goneCount = 0;
   let isClosed = false;
   let timer: NodeJS.Timeout | undefined;
   const take = (answer: Answer): void => {
+    // One that answered badly and then not at all is ill still.
     illCount = answer === 'ill' ? illCount + 1 : 0;
+    goneCount = answer === 'absent' ? goneCount + 1 : 0;
     if (answer === 'ill' && illCount < FALL) return;
-    const next = answer === 'absent' ? undefined : answer === 'well';
+    if (answer === 'absent' && (state === undefined || goneCount < FALL_GONE)) return;
+    const next = answer === 'well';
     if (next === state) return;
     state = next;
     onChange(next);

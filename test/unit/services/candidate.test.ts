@@ -205,6 +205,23 @@ describe('a cordoned node', () => {
   });
 });
 
+describe('a node whose kube-proxy is ill', () => {
+  const ill = nodeFacts('i1', { ...LAN, isKubeProxyHealthy: false });
+
+  it('does not answer while another node may, be that one cordoned', () => {
+    expect(codes([ill, well])).toEqual({ i1: 'NODE_KUBE_PROXY', well: '' });
+    expect(codes([ill, nodeFacts('c', { isCordoned: true })])).toEqual({ i1: 'NODE_KUBE_PROXY', c: '' });
+  });
+
+  it('answers when no other node may: every kube-proxy is ill, or was taken away', () => {
+    expect(codes([ill, nodeFacts('i2', { isKubeProxyHealthy: false })])).toEqual({ i1: '', i2: '' });
+    expect(judge([ill])[0]?.reason).toMatch(
+      /^has no healthy kube-proxy, but no other node may answer; answers on eth0/,
+    );
+    expect(codes([ill], { rules: LEADER_ONLY, leader: 'i1' })).toEqual({ i1: '' });
+  });
+});
+
 describe('while svc_election is false', () => {
   const nodes = [nodeFacts('a'), nodeFacts('b')];
 
