@@ -1,7 +1,8 @@
 /**
  * Foreign software that tests run against, built from its public Go modules at pinned versions and kept outside the
- * repository: kube-apiserver, etcd, kubectl, the client-go election peer of test/conformance/client-go-peer, and what else a
- * real kubeadm cluster consists of (scripts/kubeadm.ts).
+ * repository: kube-apiserver, etcd, kubectl, the client-go election peer of test/conformance/client-go-peer, what else a
+ * real kubeadm cluster consists of (scripts/kubeadm.ts), the generator of custom resource definitions
+ * (scripts/definitions.ts), and on request MetalLB's programs, which the benchmarks can be run against.
  *
  *     scripts/assets [NAME]…      default: kube-apiserver etcd client-go-peer
  *
@@ -11,32 +12,32 @@
  * The distribution's etcd is no substitute: 3.4 answers this API server's watches with "Too large resource version".
  */
 
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   accessSync,
   constants,
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+
+import { ask, AssetUnavailable, findGo, GO_VERSION_MIN, lock, moduleFiles, type Go } from './go-command.ts';
+
+export { AssetUnavailable } from './go-command.ts';
 
 export const KUBERNETES_VERSION = '1.36.3';
 export const ETCD_VERSION = '3.6.8';
 export const CONTAINERD_VERSION = '2.2.9';
 /** What kubeadm of this Kubernetes version asks for (its constant CoreDNSVersion). */
 export const COREDNS_VERSION = '1.14.2';
-/** The go directive of Kubernetes 1.36: older toolchains refuse to build it. */
-const GO_VERSION_MIN = [1, 26] as const;
-/** How long to wait for another process that builds the same binary, ms: a cold build takes three to eight minutes. */
-const OTHER_BUILD_MAX_MS = 20 * 60_000;
+export const CONTROLLER_GEN_VERSION = '0.20.1';
+/** The newest whose programs can be built: 0.16 needs a version of frr-k8s that the module proxy refuses. */
+export const METALLB_VERSION = '0.15.2';
 
 /** What a kubeadm cluster needs besides. `pause` is the program that keeps a pod's namespaces. */
 export const CLUSTER_ASSETS = [
@@ -51,14 +52,18 @@ export const CLUSTER_ASSETS = [
   'coredns',
   'pause',
 ] as const;
-export const ASSETS = ['kube-apiserver', 'etcd', 'kubectl', 'client-go-peer', ...CLUSTER_ASSETS] as const;
+export const ASSETS = [
+  'kube-apiserver',
+  'etcd',
+  'kubectl',
+  'client-go-peer',
+  'controller-gen',
+  'metallb-controller',
+  'metallb-speaker',
+  ...CLUSTER_ASSETS,
+] as const;
 export type Asset = (typeof ASSETS)[number];
 export const DEFAULT_ASSETS: readonly Asset[] = ['kube-apiserver', 'etcd', 'client-go-peer'];
-
-/** An asset that cannot be had here, and what to do about it. */
-export class AssetUnavailable extends Error {
-  override readonly name = 'AssetUnavailable';
-}
 
 /** Waits for the signal to end, which a pod's first process does not get by default. */
 const PAUSE_SOURCE = `package main
@@ -90,6 +95,8 @@ interface Recipe {
   /** What the finished binary must answer, and how it is asked. */
   readonly ask: readonly string[];
   readonly answer: string;
+  /** Whether the version is part of the file's name, not of the folder's. */
+  readonly isVersioned?: true;
   /** Files of the module to build in: name → text. */
   readonly module: (go: Go) => Promise<Readonly<Record<string, string>>>;
 }
@@ -117,6 +124,21 @@ const RECIPES: Readonly<Record<Asset, Recipe>> = {
     ask: ['-help'],
     answer: '-identity',
     module: () => Promise.resolve(readFolder(peerFolder)),
+  },
+  'controller-gen': {
+    ...programRecipe('sigs.k8s.io/controller-tools', 'cmd/controller-gen', CONTROLLER_GEN_VERSION),
+    ask: ['--version'],
+    answer: `Version: v${CONTROLLER_GEN_VERSION}`,
+  },
+  'metallb-controller': {
+    ...programRecipe('go.universe.tf/metallb', 'controller', METALLB_VERSION),
+    ask: ['-help'],
+    answer: '-webhook-mode',
+  },
+  'metallb-speaker': {
+    ...programRecipe('go.universe.tf/metallb', 'speaker', METALLB_VERSION),
+    ask: ['-help'],
+    answer: '-ml-bindaddr',
   },
   kubeadm: kubernetesRecipe('kubeadm', ['version', '-o', 'short'], `v${KUBERNETES_VERSION}`),
   kubelet: kubernetesRecipe('kubelet', ['--version'], `Kubernetes v${KUBERNETES_VERSION}`),
@@ -170,7 +192,7 @@ export function assetsFolder(): string {
 export function findAsset(name: Asset): string | undefined {
   const given = process.env['KUBEBUILDER_ASSETS'];
   const folders = given === undefined || given === '' ? [assetsFolder()] : [given, assetsFolder()];
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
+  return folders.map((folder) => join(folder, fileOf(name))).find(isExecutable);
 }
 
 /**
@@ -182,7 +204,7 @@ export async function provideAsset(name: Asset, say: (line: string) => void = co
   const found = findAsset(name);
   if (found !== undefined) return found;
   const folder = assetsFolder();
-  const path = join(folder, name);
+  const path = join(folder, fileOf(name));
   const go = findGo(name);
   mkdirSync(folder, { recursive: true });
   const release = await lock(join(folder, `.${name}.lock`), name, say);
@@ -192,6 +214,11 @@ export async function provideAsset(name: Asset, say: (line: string) => void = co
     release();
   }
   return path;
+}
+
+function fileOf(name: Asset): string {
+  const { version, isVersioned } = RECIPES[name];
+  return isVersioned === true ? `${name}-${version}` : name;
 }
 
 interface Build {
@@ -264,6 +291,22 @@ function kubernetesRecipe(command: string, question: readonly string[], answer: 
   };
 }
 
+/** A program of a module that replaces nothing. */
+function programRecipe(
+  module: string,
+  command: string,
+  version: string,
+): Pick<Recipe, 'version' | 'importPath' | 'ldflags' | 'isVersioned' | 'module'> {
+  const importPath = `${module}/${command}`;
+  return {
+    version,
+    importPath,
+    ldflags: [],
+    isVersioned: true,
+    module: () => Promise.resolve(moduleFiles('program', [importPath], [`require ${module} v${version}`])),
+  };
+}
+
 function containerdRecipe(command: string, question: string): Recipe {
   const module = 'github.com/containerd/containerd/v2';
   const importPath = `${module}/cmd/${command}`;
@@ -277,120 +320,6 @@ function containerdRecipe(command: string, question: string): Recipe {
     answer: `v${CONTAINERD_VERSION}`,
     module: () => Promise.resolve(moduleFiles(command, [importPath], [`require ${module} v${CONTAINERD_VERSION}`])),
   };
-}
-
-function moduleFiles(name: string, imports: readonly string[], lines: readonly string[]): Record<string, string> {
-  const head = [`module holdfast/assets/${name}`, `go ${GO_VERSION_MIN.join('.')}.0`];
-  return {
-    'go.mod': `${[...head, ...lines].join('\n\n')}\n`,
-    'imports.go': `//go:build imports\n\npackage imports\n\n${imports.map((path) => `import _ "${path}"`).join('\n')}\n`,
-  };
-}
-
-interface Go {
-  readonly version: string;
-  /** Runs the go command niced in `folder`, calling `progress` twice a minute. Throws AssetUnavailable when it fails. */
-  readonly run: (args: readonly string[], folder: string, progress: (seconds: number) => void) => Promise<void>;
-  /** Downloads a module and gives the text of its go.mod. */
-  readonly download: (module: string) => Promise<string>;
-}
-
-function findGo(wanted: Asset): Go {
-  const needed = `Go ${GO_VERSION_MIN.join('.')} or newer is needed to build ${wanted}`;
-  const elsewhere = 'or set KUBEBUILDER_ASSETS to a folder that has kube-apiserver and etcd';
-  const command = ['go', '/usr/local/go/bin/go'].find((candidate) => ask(candidate, ['version']) !== '');
-  if (command === undefined) {
-    throw new AssetUnavailable(`${needed}, and there is no go command: install it, ${elsewhere}`);
-  }
-  const version = ask(command, ['version']).split(' ')[2] ?? '';
-  const [major = 0, minor = 0] = version.replace(/^go/, '').split('.').map(Number);
-  if (major < GO_VERSION_MIN[0] || (major === GO_VERSION_MIN[0] && minor < GO_VERSION_MIN[1])) {
-    throw new AssetUnavailable(`${needed}, and this is ${version}: install a newer one, ${elsewhere}`);
-  }
-  const environment = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '' };
-  return {
-    version,
-    run: (args, folder, progress) => runNiced(command, args, { folder, environment, progress }),
-    download: async (module) => {
-      const text = execFileSync(command, ['mod', 'download', '-json', module], { encoding: 'utf8', env: environment });
-      const parsed: unknown = JSON.parse(text);
-      if (typeof parsed !== 'object' || parsed === null || !('GoMod' in parsed) || typeof parsed.GoMod !== 'string') {
-        throw new AssetUnavailable(`go mod download ${module} names no go.mod`);
-      }
-      return readFileSync(parsed.GoMod, 'utf8');
-    },
-  };
-}
-
-interface NicedRun {
-  readonly folder: string;
-  readonly environment: NodeJS.ProcessEnv;
-  readonly progress: (seconds: number) => void;
-}
-
-function runNiced(command: string, args: readonly string[], options: NicedRun): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('nice', ['-n', '15', command, ...args], {
-      cwd: options.folder,
-      env: options.environment,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    const started = performance.now();
-    const ticker = setInterval(() => options.progress(Math.round((performance.now() - started) / 1000)), 30_000);
-    let tail = '';
-    child.stderr.setEncoding('utf8');
-    child.stderr.on('data', (text: string) => {
-      tail = (tail + text).slice(-4000);
-    });
-    child.on('error', (error) => {
-      clearInterval(ticker);
-      reject(new AssetUnavailable(`nice ${command}: ${error.message}`));
-    });
-    child.on('close', (code) => {
-      clearInterval(ticker);
-      if (code === 0) resolve();
-      else reject(new AssetUnavailable(`go ${args[0] ?? ''} failed (${code ?? 'killed'}):\n${tail}`));
-    });
-  });
-}
-
-/** What a command prints, both streams, or '' when it can't be run. */
-function ask(command: string, args: readonly string[]): string {
-  const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-  return `${stdout ?? ''}${stderr ?? ''}`;
-}
-
-/** Holds a lock folder; one whose owner is no longer alive is taken over. */
-async function lock(path: string, name: Asset, say: (line: string) => void): Promise<() => void> {
-  const deadline = performance.now() + OTHER_BUILD_MAX_MS;
-  for (let waited = false; ; waited = true) {
-    try {
-      mkdirSync(path);
-      writeFileSync(join(path, 'pid'), String(process.pid));
-      return () => rmSync(path, { recursive: true, force: true });
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-    }
-    if (isAbandoned(path)) {
-      rmSync(path, { recursive: true, force: true });
-      continue;
-    }
-    if (performance.now() > deadline) {
-      throw new AssetUnavailable(`another process has been building ${name} for too long`);
-    }
-    if (!waited) say(`assets: another process is building ${name}: waiting for it`);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-}
-
-function isAbandoned(path: string): boolean {
-  try {
-    const pid = Number(readFileSync(join(path, 'pid'), 'utf8'));
-    return !existsSync(`/proc/${pid}`);
-  } catch {
-    // Made a moment ago, and its owner has yet to write who it is.
-    return existsSync(path) && Date.now() - statSync(path).mtimeMs > 10_000;
-  }
 }
 
 function isExecutable(path: string): boolean {
