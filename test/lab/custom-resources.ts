@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 
+import { provideDefinitions, versionOf, type DefinitionSet } from '../../scripts/definitions.ts';
 import { isJson, type Json } from '../embedded-api/object.ts';
 
 export interface Definition {
@@ -93,6 +94,16 @@ const WRITTEN_HERE: readonly Json[] = [
   }),
   define('cilium.io', 'CiliumL2AnnouncementPolicy', { scope: 'Cluster', versions: ['v2alpha1'], spec: CILIUM_POLICY }),
 ];
+
+/** Every definition of a release (scripts/definitions.ts), as its own tool makes them from its own types. */
+export async function definitionsOfSet(set: DefinitionSet): Promise<readonly Definition[]> {
+  const found = readFolder(await provideDefinitions(set));
+  return found.map(({ name, document }) => ({
+    name,
+    document,
+    origin: `${set.split('-')[0] ?? ''} ${versionOf(set)}`,
+  }));
+}
 
 /** Those of one group: `metallb.io`, `cilium.io`. */
 export function definitionsOf(group: string): readonly Definition[] {
