@@ -17,11 +17,11 @@ export const SERVICE_ERRORS = {
   },
   POOL_INVALID: {
     summary: 'A pool of addresses cannot be understood.',
-    remedy: 'Correct {field} of {object}: a CIDR, or first-last of one family. Its other ranges are used.',
+    remedy: 'Correct {field} of {object}: a CIDR, or first-last of one family; {effect}.',
   },
   POOL_CONFLICT: {
-    summary: 'Two pools have addresses in common.',
-    remedy: 'Take {range} out of {object}: until then only {other} gives these addresses.',
+    summary: 'Two pools have addresses in common: the later one gives nothing new.',
+    remedy: 'Take {range} out of {object}: until then only {other} gives these addresses{besides}.',
   },
   POOL_RESERVED: {
     summary: 'A pool contains addresses that are in use by the cluster itself.',

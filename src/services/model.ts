@@ -174,8 +174,10 @@ export interface Pool {
   readonly order: 'ascending' | 'descending';
   /** False: only for who asks for the pool or an address of it. */
   readonly isAutoAssigned: boolean;
-  /** True: keeps what it gave, gives nothing new (Cilium `disabled`, or a soft conflict). */
+  /** True: keeps what it gave, gives nothing new (Cilium `disabled`, an error in it, a conflict with another). */
   readonly isClosed: boolean;
+  /** Why it is closed, to whom it gives nothing. */
+  readonly closure?: PoolClosure;
   /** 1 is first; 0 is after all others (MetalLB). */
   readonly priority: number;
   /** IPv4 addresses ending in .0 or .255 are not given (MetalLB avoidBuggyIPs, kube-vip always). */
@@ -200,6 +202,8 @@ export interface Pool {
   /** creationTimestamp of the object; absent where there is none. */
   readonly createdAt?: string;
 }
+
+export type PoolClosure = Omit<Reason, 'pool'>;
 
 /** How addresses of a pool are held by Services of one namespace. */
 export interface PoolTerms {

@@ -155,6 +155,7 @@ const SCOPE_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'POOL_SELECTOR',
   'POOL_NOT_AUTOMATIC',
   'POOL_CLOSED',
+  'POOL_SHADOWED',
   'ADDRESS_OUTSIDE',
 ]);
 

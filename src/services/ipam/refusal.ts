@@ -48,8 +48,13 @@ export function poolRefusal(table: Table, claim: Claim, pool: Pool): Reason | un
   const scope = outOfScope(table, claim, pool);
   if (scope !== undefined) return scope;
   if (pool.isDhcp) return reason(pool.name, 'POOL_DHCP', 'addresses from DHCP, which is not supported yet');
-  if (pool.isClosed) return reason(pool.name, 'POOL_CLOSED', 'closed: it keeps what it gave and gives nothing new');
-  return undefined;
+  return pool.isClosed ? closedReason(pool) : undefined;
+}
+
+function closedReason({ name, closure }: Pool): Reason {
+  const saying = 'it keeps what it gave and gives nothing new';
+  if (closure === undefined) return reason(name, 'POOL_CLOSED', `closed: ${saying}`);
+  return reason(name, closure.code, `${closure.message}: ${saying}`, closure.context);
 }
 
 /** The candidates that may give the Service something; what speaks against the others isn't put in words yet. */

@@ -2,19 +2,22 @@
  * The pools of all sources as one list: environment, kube-vip, MetalLB, Cilium; within each by creation, then name, and
  * what has no creation yet last.
  *
- * Two pools with addresses in common are a soft conflict, as in Cilium: the earlier one is as it was, the later one
- * yields. Cilium closes the later one whole, so that one wrong block stops every new Service of it; here it yields the
- * common part only, and goes on giving the rest. Services that run on the common part must not lose anything by that:
- * their pool decides which advertisement and interface they have, and suddenly being of the other pool could darken them.
- * So the common part stays as a closed pool of its own, `<name> (conflict)`, with everything else as it was: it keeps what
- * it gave and gives nothing new. Closed pools give nothing, so they are in nobody's way and yield nothing.
+ * Two pools with addresses in common are a soft conflict, as in Cilium: the earlier one is as it was, the later one is closed
+ * until it is resolved. It keeps what it gave (Services that run on it must lose nothing: not their address, nor the
+ * advertisement and interface that their pool decides) and gives nothing new. Closed pools give nothing, so they are in
+ * nobody's way and yield nothing.
+ *
+ * Within one object it is no mistake: kube-vip's users carve the pool of a namespace out of cidr-global. There the later one
+ * yields the common part and goes on giving the rest. The common part stays as a closed pool of its own, `<name>
+ * (conflict)`, with everything else as it was.
  */
 
 import { formatRange } from '../address-range.ts';
-import type { Advertisement, Decoding, NodeObject, ObjectProblem, ObjectRef, Pool } from '../model.ts';
+import type { Advertisement, Decoding, NodeObject, ObjectProblem, ObjectRef, Pool, PoolClosure } from '../model.ts';
 import { addToIndex, ownedParts, type Indexed } from '../range-index.ts';
 import { advertisementProblems } from './advertisement-rules.ts';
 import { SVC_POOLS_REF, type PoolList } from './environment.ts';
+import { closePool } from './pool.ts';
 import { problemOf } from './report.ts';
 
 /** Other pools that are told of one; how many more there are is told with the last. */
@@ -111,20 +114,36 @@ function settleConflicts(pools: readonly Pool[], problems: ObjectProblem[]): rea
   return pools.flatMap((pool): readonly Pool[] => {
     if (pool.isClosed) return [pool];
     const common = pool.ranges.flatMap((range) => ownedParts(index, range));
+    const foreign = common.filter(({ owner }) => sourceOf(owner) !== sourceOf(pool));
+    if (foreign.length > 0) {
+      const conflicts = conflictProblems(pool, foreign, ', and the later pool gives nothing new');
+      problems.push(...conflicts.map(({ problem }) => problem));
+      const [first] = conflicts;
+      return [first === undefined ? pool : closePool(pool, first.closure)];
+    }
     const ranges = addToIndex(index, pool.ranges, pool);
     if (common.length === 0) return [pool];
-    problems.push(...conflictProblems(pool, common));
-    if (ranges.length === 0) return [{ ...pool, isClosed: true }];
+    const conflicts = conflictProblems(pool, common, '');
+    problems.push(...conflicts.map(({ problem }) => problem));
+    const closure = conflicts[0]?.closure ?? { code: 'POOL_CONFLICT', message: 'in conflict with another' };
+    if (ranges.length === 0) return [closePool(pool, closure)];
     const yielded = common.map(({ first, last }) => ({ first, last }));
-    return [
-      { ...pool, ranges },
-      { ...pool, name: `${pool.name} (conflict)`, ranges: yielded, isClosed: true },
-    ];
+    return [{ ...pool, ranges }, closePool({ ...pool, name: `${pool.name} (conflict)`, ranges: yielded }, closure)];
   });
 }
 
-/** One for each other pool. */
-function conflictProblems(pool: Pool, common: readonly Indexed<Pool>[]): readonly ObjectProblem[] {
+/** Pools out of one object have the same. */
+function sourceOf({ origin, object }: Pool): string {
+  return `${origin}/${object?.key ?? ''}`;
+}
+
+interface Conflict {
+  readonly problem: ObjectProblem;
+  readonly closure: PoolClosure;
+}
+
+/** One for each other pool. `besides`: what else follows from it. */
+function conflictProblems(pool: Pool, common: readonly Indexed<Pool>[], besides: string): readonly Conflict[] {
   const byOwner = new Map<Pool, Indexed<Pool>[]>();
   for (const part of common) {
     const parts = byOwner.get(part.owner);
@@ -137,9 +156,12 @@ function conflictProblems(pool: Pool, common: readonly Indexed<Pool>[]): readonl
     const range = part === undefined ? '' : formatRange(part);
     const others = more.length > 0 ? ` (and ${more.length} more ranges)` : '';
     const rest = untold > 0 && index === owners.length - 1 ? `; ${untold} more pools are in conflict with it` : '';
-    const message = `${range}${others} of the pool ${pool.name} is in ${owner.name} as well, which alone gives it${rest}`;
-    const context = { range, object: describe(pool), other: describe(owner) };
-    return problemOf(pool.object ?? SVC_POOLS_REF, 'POOL_CONFLICT', message, context);
+    const message = `${range}${others} of the pool ${pool.name} is in ${owner.name} as well, which alone gives it${besides}${rest}`;
+    const context = { range, object: describe(pool), other: describe(owner), besides };
+    return {
+      problem: problemOf(pool.object ?? SVC_POOLS_REF, 'POOL_CONFLICT', message, context),
+      closure: { code: 'POOL_CONFLICT', message: `${range}${others} is in ${owner.name} as well`, context },
+    };
   });
 }
 

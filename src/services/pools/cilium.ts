@@ -1,7 +1,7 @@
 /**
  * Cilium's objects: CiliumLoadBalancerIPPool (cilium.io/v2 and v2alpha1) and CiliumL2AnnouncementPolicy (v2alpha1). See
  * reference metallb-cilium-keepalived.md §3. A field that can't be read is never taken in a sense that would give or
- * announce more than meant: an unreadable `disabled` closes the pool, an unreadable selector matches nothing.
+ * announce more than meant: an unreadable `disabled` or block closes the pool, an unreadable selector matches nothing.
  *
  * A policy announces external IPs and load balancer IPs, each only if it says so; one that says neither is a mistake, and
  * told. External IPs of Services are none of Holdfast's business.
@@ -14,8 +14,16 @@ import { createdAtOf, decodeObject } from '../objects/metadata.ts';
 import { choiceOf, flagOf, isPresent, note, partOf, partsOf, refuse, textsOf, type Part } from '../objects/part.ts';
 import { shown } from '../objects/shown.ts';
 import { parsePattern, type PatternReason } from './interface-pattern.ts';
-import { newPool } from './pool.ts';
-import { joinRanges, POOL_RANGES_MAX, tell } from './report.ts';
+import { closePool, newPool } from './pool.ts';
+import {
+  closureOf,
+  joinRanges,
+  POOL_RANGES_MAX,
+  tell,
+  tellInvalid,
+  type RangeFault,
+  type ReadRanges,
+} from './report.ts';
 import { namesOf, selectorOf } from './selection.ts';
 
 const NO_LIST: readonly never[] = Object.freeze([]);
@@ -34,40 +42,45 @@ export function decodeCiliumPool(raw: unknown): Decoding<Pool> {
     const spec = partOf(root, 'spec');
     const ends = choiceOf(spec, 'allowFirstLastIPs', { Yes: true, No: true });
     const skipsEnds = ends === 'No' || (ends === undefined && isPresent(spec.fields['allowFirstLastIPs']));
-    return newPool({
+    const { ranges, fault } = readBlocks(spec, skipsEnds);
+    const pool = newPool({
       name: `cilium/${name}`,
       shortName: name,
       origin: 'cilium',
       object: { kind: 'CiliumLoadBalancerIPPool', key },
       labels: textsOf(metadata, 'labels'),
-      ranges: readBlocks(spec, skipsEnds),
-      isClosed: flagOf(spec, 'disabled') ?? isPresent(spec.fields['disabled']),
+      ranges,
       scope: { ...EVERY_SERVICE, serviceSelectors: selectorOf(spec, 'serviceSelector') },
       needsAdvertisement: true,
       createdAt: createdAtOf(metadata),
     });
+    if (fault !== undefined) return closePool(pool, closureOf(root.report, fault));
+    const isDisabled = flagOf(spec, 'disabled') ?? isPresent(spec.fields['disabled']);
+    return isDisabled ? closePool(pool, { code: 'POOL_CLOSED', message: 'disabled' }) : pool;
   });
 }
 
 /** spec.blocks, and spec.cidrs as v2alpha1 called them before Cilium 1.15. */
-function readBlocks(spec: Part, skipsEnds: boolean): readonly AddressRange[] {
+function readBlocks(spec: Part, skipsEnds: boolean): ReadRanges {
   const { report } = spec;
   const blocks = [...partsOf(spec, 'blocks', POOL_RANGES_MAX), ...partsOf(spec, 'cidrs', POOL_RANGES_MAX)];
-  if (blocks.length === 0) tell(report, 'POOL_INVALID', 'the pool has no blocks', { field: 'spec.blocks' });
-  const ranges = blocks.slice(0, POOL_RANGES_MAX).flatMap((block) => {
+  const ranges: AddressRange[] = [];
+  let fault: RangeFault | undefined;
+  const complain = (field: string, saying: string): void => {
+    fault ??= { field, saying };
+    tellInvalid(report, 'closed', saying, { field });
+  };
+  if (blocks.length === 0) complain('spec.blocks', 'the pool has no blocks');
+  for (const block of blocks.slice(0, POOL_RANGES_MAX)) {
     const field = block.path.slice(0, -1);
     const texts = ['cidr', 'start', 'stop'].map((key) => block.fields[key]).filter((value) => isPresent(value));
     const stranger = texts.find((text) => typeof text !== 'string');
-    if (stranger !== undefined) {
-      tell(report, 'POOL_INVALID', `${field} has ${shown(stranger)}, which is not a text`, { field });
-      return [];
-    }
     const range = readBlock(block, skipsEnds);
-    if (range.ok) return [range.value];
-    tell(report, 'POOL_INVALID', `${field}: ${rangeFault(blockText(block, 'cidr'), range)}`, { field });
-    return [];
-  });
-  return joinRanges(report, 'spec.blocks', ranges);
+    if (stranger !== undefined) complain(field, `${field} has ${shown(stranger)}, which is not a text`);
+    else if (range.ok) ranges.push(range.value);
+    else complain(field, `${field}: ${rangeFault(blockText(block, 'cidr'), range)}`);
+  }
+  return { ranges: joinRanges(report, 'spec.blocks', ranges), fault };
 }
 
 /** As Cilium: `cidr` first, else from `start` to `stop`, else `start` alone. Ends are skipped of CIDRs only. */

@@ -14,7 +14,7 @@ import type { AddressRange, ObjectProblem, ObjectRef, Pool } from '../model.ts';
 import { closeReport, openReport, type Report } from '../objects/part.ts';
 import { shown } from '../objects/shown.ts';
 import { newPool } from './pool.ts';
-import { joinRanges, readRanges, tell } from './report.ts';
+import { joinRanges, readRanges, tellInvalid } from './report.ts';
 
 const VARIABLE = 'svc_pools';
 
@@ -76,11 +76,11 @@ function rangesOf(entry: string, name: string, report: Report): readonly Address
     .filter((text) => text.trim() !== '')
     .map((text) => ({ field, text }));
   if (texts.length === 0) complain(report, field, `${field} has no ranges`);
-  return readRanges(report, texts, { allowsSingle: true }, { object: VARIABLE });
+  return readRanges(report, texts, 'rest', { form: { allowsSingle: true }, context: { object: VARIABLE } }).ranges;
 }
 
 function complain(report: Report, field: string, message: string): void {
-  tell(report, 'POOL_INVALID', message, { field, object: VARIABLE });
+  tellInvalid(report, 'rest', message, { field, object: VARIABLE });
 }
 
 function environmentPool(name: string, ranges: readonly AddressRange[]): Pool {

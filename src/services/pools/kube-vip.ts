@@ -17,13 +17,13 @@
  */
 
 import { parseRange, rangeFault, rangePrefixes, prefixRange, sortRanges, withoutEnds } from '../address-range.ts';
-import type { AddressRange, ObjectRef, Pool, PoolTerms, ServiceScope } from '../model.ts';
+import type { AddressRange, ObjectRef, Pool, PoolClosure, PoolTerms, ServiceScope } from '../model.ts';
 import { EVERY_SERVICE } from '../model.ts';
 import { closeReport, openReport, type Report } from '../objects/part.ts';
 import { shown } from '../objects/shown.ts';
 import type { PoolList } from './environment.ts';
-import { newPool } from './pool.ts';
-import { POOL_RANGES_MAX, problemOf, tell, tellProblem } from './report.ts';
+import { closePool, newPool } from './pool.ts';
+import { closureOf, POOL_RANGES_MAX, tell, tellInvalid } from './report.ts';
 
 /** Pools of namespaces that are read; the namespaces of further ones get nothing, which is told. */
 const NAMESPACES_MAX = 1_000;
@@ -73,12 +73,12 @@ export function readKubeVipPools(map: KubeVipMap): PoolList {
   const open: Pool[] = [];
   const closed: Pool[] = [];
   for (const { entry, scope, hiddenBy } of lookups(entries, report)) {
-    const { ranges, isDhcp, isReadable } = readValue(entry, settings, report);
+    const { ranges, isDhcp, closure: fault } = readValue(entry, settings, report);
     if (hiddenBy !== undefined) {
       const message = `${entry.key} can never be used: ${hiddenBy} is looked up first`;
       tell(report, 'POOL_SHADOWED', message, { field: entry.key, other: hiddenBy });
     }
-    const isClosed = hiddenBy !== undefined || !isReadable;
+    const closure = hiddenBy === undefined ? fault : shadow(entry.key, hiddenBy);
     const pool = newPool({
       name: `kubevip/${entry.key}`,
       shortName: entry.key,
@@ -89,13 +89,17 @@ export function readKubeVipPools(map: KubeVipMap): PoolList {
       avoidsBuggy: true,
       scope,
       isDhcp,
-      isClosed,
       ...terms.of(entry.namespace),
       ...(entry.namespace === GLOBAL ? { perNamespace: terms.others(scope.exceptNamespaces) } : {}),
     });
-    (isClosed ? closed : open).push(pool);
+    if (closure === undefined) open.push(pool);
+    else closed.push(closePool(pool, closure));
   }
   return { pools: [...open, ...closed], problems: closeReport(report) };
+}
+
+function shadow(key: string, hiddenBy: string): PoolClosure {
+  return { code: 'POOL_SHADOWED', message: `hidden by ${hiddenBy}`, context: { field: key, other: hiddenBy } };
 }
 
 /** By kind and namespace, namespaces in alphabetical order; what nothing reads is told. */
@@ -173,12 +177,12 @@ function lookups({ cidr, range }: Entries, report: Report): readonly Lookup[] {
 interface Value {
   readonly ranges: readonly AddressRange[];
   readonly isDhcp: boolean;
-  /** False: something in it is wrong, which was told; `ranges` is the rest. */
-  readonly isReadable: boolean;
+  /** When something in it is wrong, which was told; `ranges` is the rest. */
+  readonly closure: PoolClosure | undefined;
 }
 
 function readValue({ key, value }: Entry, settings: Settings, report: Report): Value {
-  if (value.trim() === DHCP) return { ranges: [], isDhcp: true, isReadable: true };
+  if (value.trim() === DHCP) return { ranges: [], isDhcp: true, closure: undefined };
   const texts = value.split(',');
   const isCidrs = value.includes('/');
   const ranges: AddressRange[] = [];
@@ -194,20 +198,16 @@ function readValue({ key, value }: Entry, settings: Settings, report: Report): V
     faults.push(`there are ${texts.length} ranges, and ${POOL_RANGES_MAX} at most are read`);
   }
   const [fault] = faults;
+  let closure: PoolClosure | undefined;
   if (fault !== undefined) {
     const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : '';
-    tellProblem(report, {
-      ...problemOf(
-        settings.object,
-        'POOL_INVALID',
-        `${key}: ${value.trim() === '' ? 'the value is empty' : fault}${more}`,
-      ),
-      remedy: `Correct ${key} of ConfigMap ${settings.object.key}: CIDRs, or first-last ranges, separated by commas. Until then it gives nothing new; what it gave is kept.`,
-    });
+    const saying = `${key}: ${value.trim() === '' ? 'the value is empty' : fault}${more}`;
+    tellInvalid(report, 'closed', saying, { field: key });
+    closure = closureOf(report, { field: key, saying });
   }
   const sorted = sortRanges(ranges);
   const given = isCidrs && settings.skipsEnds ? skipEnds(sorted) : sorted;
-  return { ranges: given, isDhcp: false, isReadable: fault === undefined };
+  return { ranges: given, isDhcp: false, closure };
 }
 
 /** Of each IPv4 prefix that the addresses consist of, as cloud-provider does it: after joining what was written. */

@@ -1,8 +1,8 @@
 /**
  * MetalLB's objects, metallb.io/v1beta1: IPAddressPool, L2Advertisement and BGPAdvertisement, with all their fields and
  * the rules MetalLB's webhooks enforce (reference: metallb-cilium-keepalived.md §1.1, §1.8). Where the webhook refuses an
- * object, Holdfast uses what can be used of it and tells the rest: a range that is wrong is left out, one that is named
- * twice counts once. A field that can't be read is never taken in a sense that would give or announce more than meant.
+ * object, that object alone suffers: a pool with a range that is wrong is closed, which keeps what it gave; a range that is
+ * named twice counts once. A field that can't be read is never taken in a sense that would give or announce more than meant.
  *
  * MetalLB takes a range from IPv4 to IPv6 for an empty one; here it is wrong. Rules between objects (aggregation against
  * pools, localPref against other advertisements) are in `advertisement-rules.ts`.
@@ -19,10 +19,21 @@ import {
 } from '../model.ts';
 import { createdAtOf, decodeObject, type OpenObject } from '../objects/metadata.ts';
 import { isObjectName } from '../objects/object-ref.ts';
-import { countOf, flagOf, isPresent, note, partOf, partsOf, refuse, textsOf, type Part } from '../objects/part.ts';
+import {
+  countOf,
+  flagOf,
+  isPresent,
+  note,
+  partOf,
+  partsOf,
+  refuse,
+  textsOf,
+  type Part,
+  type Report,
+} from '../objects/part.ts';
 import { shown } from '../objects/shown.ts';
-import { newPool } from './pool.ts';
-import { readRanges, tell } from './report.ts';
+import { closePool, newPool } from './pool.ts';
+import { closureOf, readRanges, tellInvalid, type ReadRanges } from './report.ts';
 import { namesOf, NOTHING, selectorOf, selectorsOf } from './selection.ts';
 
 /** Preferences of one L2Advertisement; more are left out and told. */
@@ -35,22 +46,17 @@ export function decodeIpAddressPool(raw: unknown): Decoding<Pool> {
     const spec = partOf(root, 'spec');
     const addresses = spec.fields['addresses'];
     const list: readonly unknown[] = Array.isArray(addresses) ? addresses : [];
-    if (list.length === 0) {
-      const what =
-        isPresent(addresses) && !Array.isArray(addresses) ? `is ${shown(addresses)}, not a list` : 'is empty';
-      tell(root.report, 'POOL_INVALID', `spec.addresses ${what}: the pool has no addresses`, {
-        field: 'spec.addresses',
-      });
-    }
     const texts = list.map((text, index) => ({ field: `spec.addresses[${index}]`, text }));
+    const { ranges, fault } =
+      list.length === 0 ? noAddresses(root.report, addresses) : readRanges(root.report, texts, 'closed');
     const { scope, priority } = readAllocation(spec);
-    return newPool({
+    const pool = newPool({
       name: `metallb/${name}`,
       shortName: name,
       origin: 'metallb',
       object: { kind: 'IPAddressPool', key },
       labels: textsOf(metadata, 'labels'),
-      ranges: readRanges(root.report, texts),
+      ranges,
       isAutoAssigned: flagOf(spec, 'autoAssign') ?? !isPresent(spec.fields['autoAssign']),
       avoidsBuggy: flagOf(spec, 'avoidBuggyIPs') ?? isPresent(spec.fields['avoidBuggyIPs']),
       priority,
@@ -58,7 +64,16 @@ export function decodeIpAddressPool(raw: unknown): Decoding<Pool> {
       needsAdvertisement: true,
       createdAt: createdAtOf(metadata),
     });
+    return fault === undefined ? pool : closePool(pool, closureOf(root.report, fault));
   });
+}
+
+function noAddresses(report: Report, addresses: unknown): ReadRanges {
+  const field = 'spec.addresses';
+  const what = isPresent(addresses) && !Array.isArray(addresses) ? `is ${shown(addresses)}, not a list` : 'is empty';
+  const saying = `${field} ${what}: the pool has no addresses`;
+  tellInvalid(report, 'closed', saying, { field });
+  return { ranges: [], fault: { field, saying } };
 }
 
 /** spec.serviceAllocation: whom the pool is for, and how early it is asked. */

@@ -2,7 +2,7 @@
 
 import type { Family } from '../../base/ip.ts';
 import { rangeSize, ipValue } from '../address-range.ts';
-import { EVERY_SERVICE, type AddressRange, type Pool, type PoolTerms } from '../model.ts';
+import { EVERY_SERVICE, type AddressRange, type Pool, type PoolClosure, type PoolTerms } from '../model.ts';
 
 /** Open to everybody and given automatically, unless said otherwise. */
 const PLAIN: Omit<Pool, 'name' | 'shortName' | 'origin' | 'ranges'> = Object.freeze({
@@ -22,6 +22,11 @@ const PLAIN: Omit<Pool, 'name' | 'shortName' | 'origin' | 'ranges'> = Object.fre
 
 export function newPool(given: Pick<Pool, 'name' | 'shortName' | 'origin' | 'ranges'> & Partial<Pool>): Pool {
   return { ...PLAIN, ...given };
+}
+
+/** The pool, which from now on keeps what it gave and gives nothing new. */
+export function closePool(pool: Pool, closure: PoolClosure): Pool {
+  return { ...pool, isClosed: true, closure };
 }
 
 /** How addresses of the pool are held by Services of the namespace. */

@@ -98,7 +98,7 @@ describe('pools of all sources', () => {
 });
 
 describe('pools with addresses in common', () => {
-  test('the later one yields the common part, keeps what it gave there, and gives the rest', () => {
+  test('the later one is closed until that is resolved: it keeps what it gave, and all that it is', () => {
     const { pools, problems } = assemblePools({
       ...NO_SOURCES,
       pools: [
@@ -108,17 +108,20 @@ describe('pools with addresses in common', () => {
     });
     expect(shape(pools)).toEqual([
       ['metallb/lan', 'open', '10.0.0.16/28'],
-      ['cilium/blue', 'open', '10.0.0.0/28 10.0.0.32-10.0.0.255 fd00::/124'],
-      ['cilium/blue (conflict)', 'closed', '10.0.0.16/28'],
+      ['cilium/blue', 'closed', '10.0.0.0/24 fd00::/124'],
     ]);
-    expect(pools[2]).toEqual({ ...pools[1], name: 'cilium/blue (conflict)', isClosed: true, ranges: pools[0]?.ranges });
+    expect(pools[1]?.closure).toMatchObject({
+      code: 'POOL_CONFLICT',
+      message: '10.0.0.16/28 is in metallb/lan as well',
+    });
     expect(problems).toEqual([
       {
         object: { kind: 'CiliumLoadBalancerIPPool', key: 'blue' },
         code: 'POOL_CONFLICT',
-        message: '10.0.0.16/28 of the pool cilium/blue is in metallb/lan as well, which alone gives it',
+        message:
+          '10.0.0.16/28 of the pool cilium/blue is in metallb/lan as well, which alone gives it, and the later pool gives nothing new',
         remedy:
-          'Take 10.0.0.16/28 out of CiliumLoadBalancerIPPool blue: until then only IPAddressPool metallb-system/lan gives these addresses.',
+          'Take 10.0.0.16/28 out of CiliumLoadBalancerIPPool blue: until then only IPAddressPool metallb-system/lan gives these addresses, and the later pool gives nothing new.',
       },
     ]);
   });
@@ -147,6 +150,12 @@ describe('pools with addresses in common', () => {
       ['kubevip/cidr-a', 'open', '10.0.0.0/28'],
       ['kubevip/cidr-global', 'open', '10.0.0.16-10.0.0.255'],
     ]);
+    expect(pools[2]).toMatchObject({
+      ...pools[1],
+      name: 'kubevip/cidr-global (conflict)',
+      isClosed: true,
+      ranges: pools[0]?.ranges,
+    });
     expect(problems[0]?.remedy).toContain('Take 10.0.0.0/28 out of cidr-global of ConfigMap kube-system/kubevip');
   });
 
@@ -179,12 +188,12 @@ describe('pools with addresses in common', () => {
     });
     expect(problems.map(({ code }) => code)).toEqual(Array.from({ length: 8 }, () => 'POOL_CONFLICT'));
     expect(problems[0]?.message).toBe(
-      '10.0.0.0/24 (and 1 more ranges) of the pool cilium/all is in metallb/p0 as well, which alone gives it',
+      '10.0.0.0/24 (and 1 more ranges) of the pool cilium/all is in metallb/p0 as well, which alone gives it, and the later pool gives nothing new',
     );
     expect(problems.at(-1)?.message).toContain('12 more pools are in conflict with it');
   });
 
-  test('no address is given by two pools, none is lost, and the earlier one always gives it', () => {
+  test('no address is given by two pools, none is forgotten, and what is given the earliest open one gives', () => {
     const range = tuple(integer({ min: 0, max: 60 }), integer({ min: 0, max: 20 })).map(
       ([start, extent]) => `10.0.0.${start}-10.0.0.${start + extent}`,
     );
@@ -197,6 +206,7 @@ describe('pools with addresses in common', () => {
         const given = [...environment.pools, ...decoded.flatMap(({ value }) => value ?? [])];
         const { pools } = assemblePools({ ...NO_SOURCES, environment, pools: decoded });
         const open = pools.filter(({ isClosed }) => !isClosed);
+        const isOpen = (name: string) => open.some((pool) => pool.name === name);
         const givers = new Map<string, string>();
         for (const pool of open) {
           for (const address of members(pool)) {
@@ -206,7 +216,8 @@ describe('pools with addresses in common', () => {
         }
         for (const pool of given) {
           for (const address of members(pool)) {
-            expect(givers.get(address)).toBe(given.find((each) => members(each).includes(address))?.name);
+            const first = given.find((each) => members(each).includes(address) && isOpen(each.name));
+            expect(givers.get(address)).toBe(first?.name);
             const holders = pools.filter(({ name }) => name === pool.name || name === `${pool.name} (conflict)`);
             expect(holders.some((each) => members(each).includes(address))).toBe(true);
           }
@@ -224,7 +235,7 @@ describe('pools with addresses in common', () => {
       ...NO_SOURCES,
       pools: [...pools, cilium({ name: 'all', ranges: ['10.0.0.0/8'] })],
     });
-    expect([assembled.pools.length, assembled.problems.length]).toEqual([5_002, 8]);
-    expect(assembled.pools[5_000]?.ranges.map(formatRange)).toEqual(['10.19.136.0-10.255.255.255']);
+    expect([assembled.pools.length, assembled.problems.length]).toEqual([5_001, 8]);
+    expect(assembled.pools[5_000]).toMatchObject({ name: 'cilium/all', isClosed: true });
   });
 });

@@ -73,7 +73,7 @@ describe('svc_pools', () => {
   test('says what to correct, and where', () => {
     expect(parseSvcPools('lan=10.0.0.0/33').problems[0]).toMatchObject({
       object: { kind: 'Environment', key: 'svc_pools' },
-      remedy: 'Correct pool lan of svc_pools: a CIDR, or first-last of one family. Its other ranges are used.',
+      remedy: 'Correct pool lan of svc_pools: a CIDR, or first-last of one family; its other ranges are used.',
     });
   });
 

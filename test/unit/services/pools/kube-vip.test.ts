@@ -163,7 +163,7 @@ describe('the ConfigMap otherwise', () => {
         object: { kind: 'ConfigMap', key: 'kube-system/kubevip' },
       });
       expect(problems[0]?.message).toMatch(/^cidr-a: /);
-      expect(problems[0]?.remedy).toContain('Until then it gives nothing new; what it gave is kept.');
+      expect(problems[0]?.remedy).toContain('until then it gives nothing new, and what it gave is kept.');
       expect(['a', 'b', 'c'].map((namespace) => poolsFor(data, namespace).map(({ shortName }) => shortName))).toEqual([
         [],
         ['cidr-b'],

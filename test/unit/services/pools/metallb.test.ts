@@ -103,6 +103,25 @@ describe('IPAddressPool', () => {
     expect(refusal('a', {}, {})).toBe('selector');
   });
 
+  test.each([
+    [['10.0.0.0/30', '10.0.0.9-fd00::1'], ['10.0.0.0/30'], 'spec.addresses[1]: "10.0.0.9-fd00::1" begins in one'],
+    [['10.0.0.0/30', 7], ['10.0.0.0/30'], 'spec.addresses[1] is 7, not a text'],
+    [[], [], 'spec.addresses is empty: the pool has no addresses'],
+    ['10.0.0.0/30', [], 'spec.addresses is "10.0.0.0/30", not a list'],
+  ])(
+    'with anything wrong in its addresses (%j) is closed, says why, and keeps what can be read',
+    (addresses, ranges, why) => {
+      const { value } = pool({ addresses });
+      expect(value?.ranges.map(formatRange)).toEqual(ranges);
+      expect(value).toMatchObject({ isClosed: true, closure: { code: 'POOL_INVALID' } });
+      expect(value?.closure?.message).toContain(why);
+    },
+  );
+
+  test('that names an address twice is no worse for it', () => {
+    expect(pool({ addresses: ['10.0.0.0/29', '10.0.0.4/30'] }).value?.isClosed).toBe(false);
+  });
+
   test('with only a priority is for every Service (config_test.go:642)', () => {
     const { value } = pool({ addresses: ['10.0.0.0/30'], serviceAllocation: { priority: 3 } });
     expect(value?.priority).toBe(3);
