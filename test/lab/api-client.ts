@@ -1,10 +1,10 @@
 /**
  * A plain client of an API server for tests, apart from the product's own: single requests and watches, each on a
- * connection of its own, from within any namespace of the lab.
+ * connection of its own unless connections are kept, from within any namespace of the lab.
  */
 
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { Agent, request as httpsRequest } from 'node:https';
 import { createInterface } from 'node:readline';
 import { connect as tlsConnect } from 'node:tls';
 
@@ -20,6 +20,8 @@ export interface ApiAccess {
   readonly tlsServerName?: string | undefined;
   /** Network namespace to connect from. */
   readonly namespace?: string | undefined;
+  /** So many connections are kept and used again (HTTPS only); default: each request makes its own. */
+  readonly keptConnections?: number | undefined;
 }
 
 export interface ApiAnswer {
@@ -45,9 +47,19 @@ export interface RequestParts {
 
 export class ApiClient {
   readonly #access: ApiAccess;
+  readonly #agent: Agent | undefined;
 
   constructor(access: ApiAccess) {
     this.#access = access;
+    const { keptConnections } = access;
+    if (keptConnections === undefined) return;
+    this.#agent = new Agent({ keepAlive: true, maxSockets: keptConnections });
+    this.#agent.createConnection = () => this.#connect(new URL(access.server));
+  }
+
+  /** Ends kept connections. */
+  close(): void {
+    this.#agent?.destroy();
   }
 
   /** One request; any HTTP status is an answer. Throws when there is none before the deadline (default 10 s). */
@@ -84,7 +96,7 @@ export class ApiClient {
         ...(text === undefined ? {} : { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
-      createConnection: () => this.#connect(url),
+      ...(this.#agent === undefined ? { createConnection: () => this.#connect(url) } : { agent: this.#agent }),
     };
     return new Promise((resolve, reject) => {
       const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(options, resolve);

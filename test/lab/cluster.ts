@@ -139,6 +139,11 @@ export class Cluster {
     return readFileSync(this.#kubeconfigs(node), 'utf8');
   }
 
+  /** Where it lies. */
+  kubeconfigFile(node: LabNode): string {
+    return this.#kubeconfigs(node);
+  }
+
   startManager(node: LabNode, options: ProcessOptions = {}): LabProcess {
     const manager = this.lab.spawn(node, [...holdfastProgram(), 'manager'], {
       name: `holdfast@${node.name}`,

@@ -37,8 +37,6 @@ export interface SeenService {
 /** Hosts of the pool in the lab's networks. */
 const FIRST_HOST = 120;
 const POOL_SIZE = 20;
-/** Requests under way at a time when Services are made at once. */
-const AT_ONCE = 16;
 
 interface RawService {
   readonly metadata: {
@@ -118,20 +116,6 @@ export class ServicesCluster {
   /** One Service; with an endpoint on every node unless said otherwise. */
   create(wanted: Omit<WantedService, 'endpoints'> & { readonly endpoints?: readonly string[] }): Promise<void> {
     return createService(this.cluster.apiClient(), { endpoints: this.lab.nodes.map(({ name }) => name), ...wanted });
-  }
-
-  /** Several at a time; `onMade` for each. */
-  async createAtOnce(count: number, onMade: (name: string) => void): Promise<void> {
-    let next = 0;
-    const work = async (): Promise<void> => {
-      while (next < count) {
-        const index = next;
-        next += 1;
-        await this.#createService(index, {});
-        onMade(`web-${index}`);
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
   }
 
   async deleteService(name: string): Promise<void> {
