@@ -53,6 +53,8 @@ export interface Row {
   /** From its loss until each is answered for by another; undefined: not all of them were. */
   readonly lost: Quantiles | undefined;
   readonly standstill: Readonly<Record<'creating' | 'losing', Standstill>> | undefined;
+  /** Processor time that each node's program took from the first create to the last answer. */
+  readonly creatingCpuMs: readonly number[];
 }
 
 /** A program that answers for Services: Holdfast, or one of others. */
@@ -78,6 +80,7 @@ export interface RunOptions {
   readonly count: number;
   readonly families: readonly Family[];
   readonly api: ApiKind;
+  /** 0: nothing is waited for, and no costs are counted. */
   readonly windowMs: number;
   /** How long until every address must be answered for. */
   readonly patienceMs: number;
@@ -103,11 +106,11 @@ export async function run(options: RunOptions): Promise<Row> {
     await services.prepare();
     await sleep(3_000);
     const creation = await create(options, { cluster, services, pool });
-    await quiet(program, cluster);
+    if (options.windowMs > 0) await quiet(program, cluster);
     const { idle, requests } = await idleOf(options, cluster);
     const loss = await lose(options, cluster, creation.answers);
     services.close();
-    const { creating } = creation;
+    const { creating, creatingCpuMs } = creation;
     return {
       program: program.name,
       count,
@@ -117,6 +120,7 @@ export async function run(options: RunOptions): Promise<Row> {
       requests,
       ...loss.times,
       standstill: creating === undefined || loss.losing === undefined ? undefined : { creating, losing: loss.losing },
+      creatingCpuMs,
     };
   } finally {
     await cluster.close();
@@ -137,6 +141,7 @@ export function poolOf(count: number, families: readonly Family[]): readonly str
 interface Creation {
   readonly answers: ReadonlyMap<string, Answer>;
   readonly creating: Standstill | undefined;
+  readonly creatingCpuMs: readonly number[];
   readonly times: Pick<Row, 'createMs' | 'answeredAfterLastMs' | 'answered'>;
 }
 
@@ -147,10 +152,12 @@ async function create(
   const { cluster, services, pool } = parts;
   const asker = await Asker.start(cluster.lab, pool);
   try {
+    const before = cpuOf(program, cluster);
     program.standstill?.begin(cluster);
     const { firstMs, lastMs } = await services.create();
     await services.served(patienceMs);
     await asker.all(patienceMs);
+    const creatingCpuMs = cpuOf(program, cluster).map((ms, index) => ms - (before[index] ?? 0));
     const creating = await program.standstill?.end(cluster);
     const lastAnswer = Math.max(...[...asker.answers.values()].map(({ atMs }) => atMs));
     const each = [...services.addresses].map(
@@ -161,6 +168,7 @@ async function create(
     return {
       answers: new Map(asker.answers),
       creating,
+      creatingCpuMs,
       times: {
         createMs: Math.round(lastMs - firstMs),
         answeredAfterLastMs: Math.max(0, Math.round(lastAnswer - lastMs)),
@@ -186,10 +194,9 @@ async function quiet(program: Program, cluster: Cluster): Promise<void> {
 
 async function idleOf({ program, windowMs }: RunOptions, cluster: Cluster): Promise<Pick<Row, 'idle' | 'requests'>> {
   const { nodes } = cluster.lab;
-  const cpus = (): readonly number[] => nodes.map((node) => total(program.pids(cluster, node), cpuMs));
-  const [beforeMs, cpuBefore, requestsBefore] = [nowMs(), cpus(), await program.requests(cluster)];
+  const [beforeMs, cpuBefore, requestsBefore] = [nowMs(), cpuOf(program, cluster), await program.requests(cluster)];
   await sleep(windowMs);
-  const [afterMs, cpuAfter, requestsAfter] = [nowMs(), cpus(), await program.requests(cluster)];
+  const [afterMs, cpuAfter, requestsAfter] = [nowMs(), cpuOf(program, cluster), await program.requests(cluster)];
   const seconds = (afterMs - beforeMs) / 1000;
   const rates = [...requestsAfter].map(([key, count]): [string, number] => {
     return [key, Math.round(((count - (requestsBefore.get(key) ?? 0)) / seconds) * 10) / 10];
@@ -249,6 +256,11 @@ function sum(counts: ReadonlyMap<string, number>): number {
 
 function total(pids: readonly number[], of: (pid: number) => number): number {
   return pids.reduce((all, pid) => all + of(pid), 0);
+}
+
+/** Of each node. */
+function cpuOf(program: Program, cluster: Cluster): readonly number[] {
+  return cluster.lab.nodes.map((node) => total(program.pids(cluster, node), cpuMs));
 }
 
 /** proc(5): utime and stime, in hundredths of a second. */
