@@ -65,7 +65,7 @@ export const SERVICE_ERRORS = {
   },
   REQUEST_INVALID: {
     summary: 'What the Service asks for cannot be read.',
-    remedy: 'Correct {field} of the Service: IP addresses, one per family, separated by commas.',
+    remedy: 'Correct {field} of the Service: IP addresses of its families, separated by commas.',
   },
   REQUEST_CONFLICT: {
     summary: 'The Service asks for different things in different places.',

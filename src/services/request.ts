@@ -5,7 +5,7 @@
  *
  * Classes are kube-vip's (reference/kube-vip.md §4.2). Where several spellings say the same, that is fine: migrating users
  * write two, and kube-vip's cloud provider copies the first address of its annotation to spec.loadBalancerIP. Where they
- * differ nobody can tell which is meant. At most one address per family (MetalLB).
+ * differ nobody can tell which is meant. Several addresses of one family can be had in the words of those who know that.
  */
 
 import { parseIp, type Family, type Ip } from '../base/ip.ts';
@@ -21,7 +21,7 @@ import {
 import type { Reason, RequestOutcome, ServiceObject, ServiceRequest, ServiceRules } from './model.ts';
 import { shown } from './objects/shown.ts';
 
-/** Addresses asked for that are looked at; two can be meant. */
+/** Addresses a Service may ask for; one that asks for more is refused. */
 export const REQUEST_ADDRESSES_MAX = 8;
 /** Namespaces a Service may consent to share with; further ones are told and not consented to. */
 export const SHARING_NAMESPACES_MAX = 100;
@@ -214,7 +214,12 @@ function readFamilies(service: ServiceObject, wished: readonly Ip[], findings: F
   return { families, isDualRequired: families.length > 1 && policy !== 'PreferDualStack' };
 }
 
-/** Case 18: at most one address for each family of the Service. */
+/** kube-vip serves all that its annotation names, and so does Cilium; MetalLB knows one for each family. */
+function namesSeveral(from: string): boolean {
+  return from === 'kube-vip.io/loadbalancerIPs' || from === 'lbipam.cilium.io/ips' || from === 'io.cilium/lb-ipam-ips';
+}
+
+/** Case 18: of families the Service has, and in MetalLB's words at most one of each. */
 function checkFamilies({ ips, from }: Wish, families: readonly Family[], findings: Findings): void {
   const seen = new Map<Family, Ip>();
   for (const ip of ips) {
@@ -222,8 +227,8 @@ function checkFamilies({ ips, from }: Wish, families: readonly Family[], finding
     if (!families.includes(ip.family)) {
       const message = `${from} asks for ${ip.text}, and the Service is ${familyText(families)} only`;
       refuse(findings, 'REQUEST_FAMILY', message, from);
-    } else if (other !== undefined) {
-      const message = `${from} asks for ${other.text} and ${ip.text}: one address per family can be had`;
+    } else if (other !== undefined && !namesSeveral(from)) {
+      const message = `${from} asks for ${other.text} and ${ip.text}: it can name one address of each family`;
       refuse(findings, 'REQUEST_FAMILY', message, from);
     }
     seen.set(ip.family, ip);

@@ -16,7 +16,7 @@ import type { Allocation, AllocationResult, ObjectProblem, PendingService } from
 import { openChooser } from './chooser.ts';
 import { fillFromPools } from './fill.ts';
 import { keepAddresses, keptShortcomings } from './keep.ts';
-import type { Claim } from './ledger.ts';
+import { heldOf, type Claim } from './ledger.ts';
 import { limitReasons } from './refusal.ts';
 import { heldPlaces, openTable, type AllocationInput, type Table, type Warned } from './table.ts';
 import { grantRequest, moveToWishes, wishedAddresses } from './wishes.ts';
@@ -49,8 +49,8 @@ function resultOf(table: Table): AllocationResult {
 }
 
 function allocationOf(table: Table, claim: Claim): Allocation {
-  const { request, families, held, from, refusals, complaints } = claim;
-  const [first] = families.flatMap((family) => held[family] ?? []);
+  const { request, families, from, refusals, complaints } = claim;
+  const [first] = families.flatMap((family) => heldOf(claim, family));
   return {
     service: request.service,
     request,

@@ -1,14 +1,14 @@
 /**
  * First of all every Service keeps what its status says it has, the older before the younger: nothing is ever taken away
  * because a pool, a configuration or a wish has changed. What is given up is what can't be served: an address of a
- * family the Service no longer has, a second one of a family, a host name (case 22), and an address that an older
+ * family the Service no longer has, a second one of a family that it doesn't ask for, a host name (case 22), and an address that an older
  * Service has and that the two may not share. All that is wrong with an address that is kept is told beside it.
  */
 
 import type { Family, Ip } from '../../base/ip.ts';
 import type { Pool, Reason } from '../model.ts';
 import { poolTerms } from '../pools/pool.ts';
-import { hold, remainRefusal, type Claim, type Holding, type Place } from './ledger.ts';
+import { hasFamily, heldOf, hold, remainRefusal, type Claim, type Holding, type Place } from './ledger.ts';
 import { isCalled, poolsHolding } from './pool-book.ts';
 import { foreignReason, outOfScope, reason, sharedReason, unusableReason } from './refusal.ts';
 import { isKeyless } from './sharing.ts';
@@ -29,7 +29,7 @@ export function keepAddresses(table: Table): void {
 function keepOf(table: Table, claim: Claim, ingress: readonly Ip[]): void {
   for (const family of claim.families) {
     const ips = ingress.filter((ip) => ip.family === family);
-    keepOne(table, claim, ips);
+    keepFamily(table, claim, ips);
   }
   for (const ip of ingress) if (!claim.families.includes(ip.family)) noteUnwanted(claim, ip);
 }
@@ -38,22 +38,30 @@ function keepOf(table: Table, claim: Claim, ingress: readonly Ip[]): void {
 export function keptShortcomings(table: Table, claim: Claim): readonly Reason[] {
   const found: Reason[] = [];
   for (const family of claim.families) {
-    const place = claim.held[family];
-    if (place !== undefined && isInStatus(claim, place.ip)) found.push(...placeShortcomings(table, claim, place));
+    for (const place of heldOf(claim, family)) {
+      if (isInStatus(claim, place.ip)) found.push(...placeShortcomings(table, claim, place));
+    }
   }
   return found;
 }
 
-/** Of several of one family, the first that is in a pool, else the first; what others hold is passed over. */
-function keepOne(table: Table, claim: Claim, ips: readonly Ip[]): void {
+/**
+ * Of several of one family as many as are asked for by name, those first; else one: the first that is in a pool, else the
+ * first. All, when nobody can tell what is asked for. What others hold is passed over.
+ */
+function keepFamily(table: Table, claim: Claim, ips: readonly Ip[]): void {
   const [first] = ips;
   if (first === undefined) return;
-  const ordered =
-    ips.length === 1 ? ips : ips.toSorted((a, b) => Number(isPooled(table, b)) - Number(isPooled(table, a)));
+  const isWished = (ip: Ip): boolean => claim.request.addresses.some(({ text }) => text === ip.text);
+  const worth = (ip: Ip): number => (isWished(ip) ? 2 : 0) + (isPooled(table, ip) ? 1 : 0);
+  const ordered = ips.length === 1 ? ips : ips.toSorted((a, b) => worth(b) - worth(a));
   const family: Family = first.family;
+  // What is asked for may be taken by others still: until it moves, it keeps as many as it asks for.
+  const wishes = claim.request.addresses.filter((ip) => ip.family === family).length;
+  const most = claim.refusals.length > 0 ? ips.length : Math.max(1, wishes);
   const lost: Reason[] = [];
   for (const ip of ordered) {
-    if (claim.held[family] !== undefined) {
+    if (heldOf(claim, family).length >= most && !isWished(ip)) {
       noteSurplus(claim, ip);
       continue;
     }
@@ -66,7 +74,7 @@ function keepOne(table: Table, claim: Claim, ips: readonly Ip[]): void {
       lost.push(reason(pool, code, `${message}: it stood in both statuses, and the older Service keeps it`));
     }
   }
-  if (claim.held[family] !== undefined) claim.from = 'kept';
+  if (hasFamily(claim, family)) claim.from = 'kept';
   claim.complaints.push(...lost);
 }
 
@@ -85,7 +93,7 @@ function homeOf(table: Table, claim: Claim, ip: Ip): Pool | undefined {
 }
 
 function noteSurplus(claim: Claim, { text }: Ip): void {
-  const message = `the status holds ${text} besides: one address per family can be had, and it is given up`;
+  const message = `the status holds ${text} besides: it is not one the Service asks for, and it is given up`;
   claim.complaints.push(reason('', 'ADDRESS_RELEASED', message, { address: text }));
 }
 

@@ -35,7 +35,8 @@ export interface Claim {
   readonly families: readonly Family[];
   /** Why it gets nothing new; empty: it may. */
   readonly refusals: readonly Reason[];
-  readonly held: Partial<Record<Family, Place>>;
+  /** One of each family, unless more are asked for by name. */
+  readonly held: Place[];
   from: 'kept' | 'requested' | 'pool';
   /** What of the status it lost, and why its wishes can't be met. */
   readonly complaints: Reason[];
@@ -90,15 +91,31 @@ export function hold(ledger: Ledger, claim: Claim, { ip, pool }: Place): void {
   }
   holding.claims.push(claim);
   if (holding.company !== undefined) noteCompany(holding.company, claim);
-  claim.held[ip.family] = { ip, pool };
+  claim.held.push({ ip, pool });
   for (const each of holding.pools) noteGroup(ledger, each, claim, ip);
+}
+
+/** Of the family, as they were asked for, then as they came. */
+export function heldOf({ held, request }: Claim, family: Family): readonly Place[] {
+  const places = held.filter(({ ip }) => ip.family === family);
+  if (places.length < 2) return places;
+  const rank = ({ ip }: Place): number => {
+    const index = request.addresses.findIndex(({ text }) => text === ip.text);
+    return index < 0 ? request.addresses.length : index;
+  };
+  return places.sort((a, b) => rank(a) - rank(b));
+}
+
+export function hasFamily({ held }: Claim, family: Family): boolean {
+  return held.some(({ ip }) => ip.family === family);
 }
 
 export function release(ledger: Ledger, claim: Claim, ip: Ip): void {
   const holding = ledger.holdings.get(ip.text);
   const place = holding?.claims.indexOf(claim) ?? -1;
   if (holding === undefined || place < 0) return;
-  delete claim.held[ip.family];
+  const mine = claim.held.findIndex((held) => held.ip.text === ip.text);
+  if (mine >= 0) claim.held.splice(mine, 1);
   ledger.releases += 1;
   holding.claims.splice(place, 1);
   holding.company = undefined;

@@ -18,7 +18,7 @@ import type {
 } from '../model.ts';
 import { readRequest } from '../request.ts';
 import { indexReservations, type ReservationIndex } from '../reservation.ts';
-import { openLedger, type Claim, type Ledger } from './ledger.ts';
+import { hasFamily, heldOf, openLedger, type Claim, type Ledger } from './ledger.ts';
 import { compareTexts, poolBook, type PoolBook } from './pool-book.ts';
 import { sharingOf } from './sharing.ts';
 
@@ -83,11 +83,11 @@ export function compareServices(a: ServiceObject, b: ServiceObject): number {
 }
 
 export function heldPlaces(claim: Claim): readonly Ip[] {
-  return claim.families.flatMap((family) => claim.held[family]?.ip ?? []);
+  return claim.families.flatMap((family) => heldOf(claim, family).map(({ ip }) => ip));
 }
 
 export function missingFamilies(claim: Claim): readonly Family[] {
-  return claim.request.families.filter((family) => claim.held[family] === undefined);
+  return claim.request.families.filter((family) => !hasFamily(claim, family));
 }
 
 /** Another load balancer's, or another Holdfast's: what stands in the status may well be in use. */
@@ -105,7 +105,7 @@ function claimOf(request: ServiceRequest, refusals: readonly Reason[]): Claim {
     sharing: sharingOf(request),
     families: refusals.length === 0 ? request.families : familiesKept(request),
     refusals,
-    held: {},
+    held: [],
     from: 'pool',
     complaints: [],
     reasons: [],

@@ -10,9 +10,10 @@
 import type { Ip } from '../../base/ip.ts';
 import type { Reason } from '../model.ts';
 import { choose, giveBack, type Chooser } from './chooser.ts';
-import { hold, release, type Claim, type Place } from './ledger.ts';
+import { heldOf, hold, release, type Claim, type Place } from './ledger.ts';
 import { isCalled } from './pool-book.ts';
 import { candidatePools, findPlace, lackReason, poolRefusal } from './refusal.ts';
+import { chooseBeside } from './second-family.ts';
 import { heldPlaces, missingFamilies, type Table } from './table.ts';
 
 /** Rounds in which Services move into places that others have left; chains longer than that end in the next allocation. */
@@ -60,8 +61,8 @@ export function grantRequest(table: Table, chooser: Chooser, claim: Claim): void
   if (reasons.length > 0 || pool === undefined) return;
   for (const family of missingFamilies(claim)) {
     if (places.some(({ ip }) => ip.family === family)) continue;
-    const ip = choose(chooser, claim, pool, family);
-    if (ip !== undefined) places.push({ ip, pool });
+    const place = chooseBeside(chooser, claim, pool, family);
+    if (place !== undefined) places.push(place);
     else if (claim.request.isDualRequired) {
       claim.reasons = [lackReason(table, pool, family)];
       return;
@@ -89,7 +90,7 @@ function moveToAddresses(table: Table, chooser: Chooser, claim: Claim): readonly
 function moveToPool(table: Table, chooser: Chooser, claim: Claim): readonly Reason[] {
   const { pool: name } = claim.request;
   const strays = claim.families.filter((family) => {
-    const pool = claim.held[family]?.pool;
+    const pool = heldOf(claim, family)[0]?.pool;
     return name !== undefined && pool !== undefined && !isCalled(pool, name);
   });
   if (strays.length === 0) return [];
@@ -119,15 +120,16 @@ function moveToPool(table: Table, chooser: Chooser, claim: Claim): readonly Reas
   return reasons;
 }
 
+/** Into these places, out of those of their families that aren't asked for. */
 function move(table: Table, chooser: Chooser, claim: Claim, places: readonly Place[]): void {
-  for (const place of places) {
-    const former = claim.held[place.ip.family];
-    if (former !== undefined) {
-      release(table.ledger, claim, former.ip);
-      if (!table.ledger.holdings.has(former.ip.text)) giveBack(chooser, former.ip);
-    }
-    hold(table.ledger, claim, place);
+  const families = new Set(places.map(({ ip }) => ip.family));
+  for (const { ip } of Array.from(claim.held)) {
+    const isWished = claim.request.addresses.some(({ text }) => text === ip.text);
+    if (!families.has(ip.family) || isWished) continue;
+    release(table.ledger, claim, ip);
+    if (!table.ledger.holdings.has(ip.text)) giveBack(chooser, ip);
   }
+  for (const place of places) hold(table.ledger, claim, place);
 }
 
 function unmetWishes(claim: Claim): readonly Ip[] {

@@ -206,7 +206,15 @@ describe('addresses', () => {
       'REQUEST_FAMILY: metallb.io/loadBalancerIPs asks for 1000::, and the Service is IPv4 only',
     ]);
     expect(refused({ 'metallb.io/loadBalancerIPs': '1.2.3.0,1.2.3.1' }, DUAL)).toEqual([
-      'REQUEST_FAMILY: metallb.io/loadBalancerIPs asks for 1.2.3.0 and 1.2.3.1: one address per family can be had',
+      'REQUEST_FAMILY: metallb.io/loadBalancerIPs asks for 1.2.3.0 and 1.2.3.1: it can name one address of each family',
+    ]);
+  });
+
+  it.each(['kube-vip.io/loadbalancerIPs', 'lbipam.cilium.io/ips'])('may be several of one family by %s', (name) => {
+    const addresses = requested({ [name]: '1.2.3.1,1000::1,1.2.3.0, 1.2.3.1' }, DUAL).addresses;
+    expect(addresses.map(({ text }) => text)).toEqual(['1.2.3.1', '1000::1', '1.2.3.0']);
+    expect(refused({ [name]: '1.2.3.1,1000::1' })).toEqual([
+      `REQUEST_FAMILY: ${name} asks for 1000::1, and the Service is IPv4 only`,
     ]);
   });
 

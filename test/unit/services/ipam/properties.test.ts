@@ -155,7 +155,8 @@ function checkGiven(
     const foreign = input.services.filter(({ loadBalancerClass }) => loadBalancerClass !== undefined);
     expect(foreign.flatMap(({ ingress }) => ingress.map(({ text }) => text))).not.toContain(address.text);
   }
-  expect(new Set(addresses.map(({ family }) => family)).size).toBe(addresses.length);
+  expect(new Set(addresses.map(({ text }) => text)).size).toBe(addresses.length);
+  expect(new Set(fresh.map(({ family }) => family)).size).toBe(fresh.length);
   if (from === 'kept') return;
   if (request.isDualRequired && given.ingress.length === 0) expect(addresses.length).toBe(2);
   const isShort = addresses.length < request.families.length;
