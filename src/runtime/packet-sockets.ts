@@ -11,8 +11,9 @@ import type { Log } from '../observe/log.ts';
 import { EXACT_MAX, neighborFilter } from '../protocol/bpf/neighbor-filter.ts';
 import { solicitedNodeGroup } from '../protocol/ip/multicast.ts';
 import type { Netfd } from '../system/netfd.ts';
-import { interpretFrame } from '../vip/wire.ts';
 import { openPacketSocket, type PacketSocket } from '../system/packet-socket.ts';
+import { interpretFrame } from '../vip/wire.ts';
+import { frameSieve, type FrameSieve } from './frame-sieve.ts';
 
 export interface PacketSocketsOptions {
   readonly netfd: Netfd;
@@ -48,8 +49,8 @@ class InterfaceSockets implements PacketSockets {
   readonly #options: PacketSocketsOptions;
   readonly #sockets = new Map<number, PacketSocket>();
   readonly #wanted = new Map<number, readonly Ip[]>();
-  /** The same as texts, of interfaces with more addresses than the kernel's filter tells apart. */
-  readonly #many = new Map<number, ReadonlySet<string>>();
+  /** The same in other forms, of interfaces with more addresses than the kernel's filter tells apart. */
+  readonly #many = new Map<number, { readonly texts: ReadonlySet<string>; readonly sieve: FrameSieve }>();
   readonly #retries = new Map<number, Retry>();
 
   constructor(options: PacketSocketsOptions) {
@@ -65,8 +66,12 @@ class InterfaceSockets implements PacketSockets {
       return;
     }
     this.#wanted.set(ifindex, addresses);
-    if (addresses.length > EXACT_MAX) this.#many.set(ifindex, new Set(addresses.map(({ text }) => text)));
-    else this.#many.delete(ifindex);
+    if (addresses.length > EXACT_MAX) {
+      const texts = new Set(addresses.map(({ text }) => text));
+      this.#many.set(ifindex, { texts, sieve: frameSieve(addresses) });
+    } else {
+      this.#many.delete(ifindex);
+    }
     try {
       this.#apply(ifindex, addresses);
     } catch (error) {
@@ -117,8 +122,9 @@ class InterfaceSockets implements PacketSockets {
   #isMeant(ifindex: number, frame: Uint8Array): boolean {
     const many = this.#many.get(ifindex);
     if (many === undefined) return true;
+    if (!many.sieve.isMeant(frame)) return false;
     const heard = interpretFrame(frame);
-    return !heard.ok || many.has(heard.value.ip.text);
+    return !heard.ok || many.texts.has(heard.value.ip.text);
   }
 
   #failed(ifindex: number, error: HoldfastError, pauseMs = RETRY_MIN_MS): void {

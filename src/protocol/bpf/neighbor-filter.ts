@@ -97,6 +97,7 @@ export function isNeighborFilterExact(options: NeighborFilterOptions): boolean {
 
 function arpLines(addresses: readonly Ip[], ownMac: Mac | undefined): readonly Line[] {
   const refused = 'arp-refused';
+  const wanted = comparands(addresses);
   return [
     at('arp'),
     op(BPF_LD_W_ABS, ARP_OFFSET),
@@ -105,12 +106,12 @@ function arpLines(addresses: readonly Ip[], ownMac: Mac | undefined): readonly L
     jump(BPF_JEQ_K, ARP_ADDRESS_LENGTHS, { ifFalse: refused }),
     ...receivedLines('arp', refused, ownMac),
     op(BPF_LD_W_ABS, ARP_SENDER_OFFSET),
-    ...oneOfLines(addresses, 'arp-accepted', 'arp-target'),
+    ...oneOfLines(wanted, 'arp-accepted', 'arp-target'),
     at('arp-accepted'),
     op(BPF_RET_K, KEEP_ALL),
     at('arp-target'),
     op(BPF_LD_W_ABS, ARP_TARGET_OFFSET),
-    ...oneOfLines(addresses, 'arp-accepted-too', refused),
+    ...oneOfLines(wanted, 'arp-accepted-too', refused),
     at('arp-accepted-too'),
     op(BPF_RET_K, KEEP_ALL),
     at(refused),
@@ -132,7 +133,7 @@ function ndpLines(addresses: readonly Ip[], ownMac: Mac | undefined): readonly L
     jump(BPF_JEQ_K, NDP_HOP_LIMIT, { ifFalse: refused }),
     ...receivedLines('ndp', refused, ownMac),
     ...targetDigestLines(),
-    ...oneOfLines(addresses, 'ndp-accepted', refused),
+    ...oneOfLines(comparands(addresses), 'ndp-accepted', refused),
     at('ndp-accepted'),
     op(BPF_RET_K, KEEP_ALL),
     at(refused),
@@ -173,9 +174,14 @@ function targetDigestLines(): readonly Line[] {
   return lines;
 }
 
+/** What A is compared with: values, and the mask under which every address has one of them. */
+interface Comparands {
+  readonly values: readonly number[];
+  readonly mask: number;
+}
+
 /** Compares A with the digests of the addresses. */
-function oneOfLines(addresses: readonly Ip[], ifFound: string, ifNot: string): readonly Line[] {
-  const { values, mask } = comparands(addresses);
+function oneOfLines({ values, mask }: Comparands, ifFound: string, ifNot: string): readonly Line[] {
   return [
     ...(mask === 0xffff_ffff ? [] : [op(BPF_AND_K, mask)]),
     ...values.map((value, index) =>
@@ -184,19 +190,37 @@ function oneOfLines(addresses: readonly Ip[], ifFound: string, ifNot: string): r
   ];
 }
 
-/** At most EXACT_MAX values, and the mask under which every address has one of them: the longest that manages. */
-function comparands(addresses: readonly Ip[]): { readonly values: readonly number[]; readonly mask: number } {
-  const digests = addresses.map(digest);
-  const under = (mask: number): readonly number[] => distinct(digests.map((value) => (value & mask) >>> 0));
-  const mask = MASKS.find((candidate) => under(candidate).length <= EXACT_MAX) ?? 0;
-  return { values: under(mask), mask };
+/** At most EXACT_MAX values, under the longest mask that manages. Sorted once, equal prefixes stand side by side. */
+function comparands(addresses: readonly Ip[]): Comparands {
+  const digests = Uint32Array.from(addresses, digest).sort();
+  for (const mask of MASKS) {
+    const values = distinctUnder(digests, mask);
+    if (values !== undefined) return { values, mask };
+  }
+  return { values: [0], mask: 0 };
+}
+
+/** undefined: more than EXACT_MAX. */
+function distinctUnder(sorted: Uint32Array, mask: number): readonly number[] | undefined {
+  const values: number[] = [];
+  let last = -1;
+  for (const digest of sorted) {
+    const value = (digest & mask) >>> 0;
+    if (value === last) continue;
+    if (values.length === EXACT_MAX) return undefined;
+    values.push(value);
+    last = value;
+  }
+  return values;
 }
 
 /** An IPv4 address as a number; the XOR of the four words of an IPv6 address. Unsigned. */
-function digest(ip: Ip): number {
-  const reader = new ByteReader(ip.bytes);
+function digest({ bytes }: Ip): number {
   let value = 0;
-  while (reader.remaining > 0) value ^= reader.u32();
+  for (let at = 0; at < bytes.length; at += 4) {
+    value ^=
+      ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
+  }
   return value >>> 0;
 }
 

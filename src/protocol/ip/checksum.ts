@@ -1,6 +1,5 @@
 /** The Internet checksum (RFC 1071) as ICMPv6 uses it: over a pseudo-header and the message (RFC 4443 §2.3). */
 
-import { ByteReader } from '../../base/bytes.ts';
 import type { Ip } from '../../base/ip.ts';
 import { NEXT_HEADER_ICMPV6 } from './ipv6.ts';
 
@@ -17,8 +16,7 @@ export function icmpv6Checksum(source: Ip, destination: Ip, message: Uint8Array)
 
 /** Sum of the 16-bit words, an odd last octet being the high half of one. Frames are far too short to overflow. */
 function sum(bytes: Uint8Array): number {
-  const reader = new ByteReader(bytes);
   let total = 0;
-  while (reader.remaining >= 2) total += reader.u16();
-  return reader.remaining === 1 ? total + reader.u8() * 0x100 : total;
+  for (let at = 0; at < bytes.length; at += 2) total += (bytes[at] ?? 0) * 0x100 + (bytes[at + 1] ?? 0);
+  return total;
 }
