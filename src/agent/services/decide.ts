@@ -29,16 +29,35 @@ export function decide(turn: Turn, address: string, duty?: AddressDuty | null): 
   const before = known ?? (duty === undefined || duty === null ? undefined : freshEntry(duty));
   if (before === undefined) return;
   const isWanted = duty === undefined ? before.isWanted : duty !== null;
-  const told: ServiceEntry = { ...before, isWanted, duty: keptDuty(before.duty, duty) };
-  const site = siteOf(turn, told);
-  const owner = isWanted ? ownerHere(turn, told.duty) : undefined;
-  const isMine = owner === turn.rules.node && mayAnswer(turn, address, told.duty, site);
-  const decided = follow(turn, address, { ...told, owner, isMine, former: formerOwner(turn, before, owner) }, before);
+  const kept = keptDuty(before.duty, duty);
+  const site = siteOf(turn, { duty: kept });
+  const owner = isWanted ? ownerHere(turn, kept) : undefined;
+  const isMine = owner === turn.rules.node && mayAnswer(turn, address, kept, site);
+  const isSame =
+    known?.duty === kept && known.isWanted === isWanted && known.owner === owner && known.isMine === isMine;
+  if (isSame && isAtRest(turn, address, known, site)) return;
+  const told: ServiceEntry = {
+    ...before,
+    isWanted,
+    duty: kept,
+    owner,
+    isMine,
+    former: formerOwner(turn, before, owner),
+  };
+  const decided = follow(turn, address, told, before);
   const asked = attend(turn, address, decided, site);
   if (known !== undefined && isSameEntry(known, asked)) return;
   const isOver = !asked.isWanted && asked.vip === undefined;
   if (isOver && turn.inquiries.map.has(address)) change(turn.inquiries, address, undefined);
   putEntry(turn, address, isOver ? undefined : asked);
+}
+
+/** Nothing about it is under way: most are, and when a node is lost all are looked at. */
+function isAtRest(turn: Turn, address: string, entry: ServiceEntry, site: Site | undefined): boolean {
+  const { duty, vip, inquiry, ifindex, isMine } = entry;
+  if (duty.isTentative || inquiry !== undefined || turn.inquiries.map.has(address)) return false;
+  if (vip !== undefined) return isMine && vip.phase === 'holding' && ifindex === site?.ifindex;
+  return !isMine && inShards(turn.services.found, address) === undefined;
 }
 
 function freshEntry(duty: AddressDuty): ServiceEntry {
@@ -74,7 +93,8 @@ function keptDuty(before: AddressDuty, duty: AddressDuty | null | undefined): Ad
 /** Who stops is no owner, even when nobody else could be. */
 function ownerHere(turn: Turn, duty: AddressDuty): string | undefined {
   const { state, rules, services, liveness } = turn;
-  const owner = ownerAmong(duty, { liveness, isSpread: services.isSpread });
+  const terms = services.liveness === liveness ? services : { liveness, isSpread: services.isSpread };
+  const owner = ownerAmong(duty, terms);
   const isStopping = services.isSpread && state.lifecycle !== 'running';
   if (owner !== rules.node || !isStopping) return owner;
   const others = { ...duty, order: duty.order.filter((name) => name !== rules.node) };

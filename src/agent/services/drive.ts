@@ -32,6 +32,7 @@ const TICK: VipEvent = { kind: 'tick' };
 export function drive(turn: Turn, address: string, events: readonly VipEvent[] = NONE): void {
   const found = entryOf(turn, address);
   if (found === undefined) return;
+  turn.driven += 1;
   const asked = inquire(turn, address, { ...found, dueAt: NEVER });
   const yielded = endYield(turn, asked, events);
   const placed = place(turn, address, yielded);
@@ -82,7 +83,8 @@ function stepEntry(turn: Turn, address: string, entry: ServiceEntry, events: rea
   return { ...entry, vip: state, move };
 }
 
-function isFoundAt(turn: Turn, address: string, ifindex: number): boolean {
+/** Whether the kernel has it there. */
+export function isFoundAt(turn: Turn, address: string, ifindex: number): boolean {
   const found = inShards(turn.services.found, address);
   return found !== undefined && found.some((one) => one.ifindex === ifindex && isHost(one.prefix));
 }

@@ -32,6 +32,8 @@ export interface Turn {
   readonly now: MonotonicMs;
   readonly entries: Draft<ServiceEntry>;
   readonly effects: Effect[];
+  /** How often a machine was driven: so much work for system calls. */
+  driven: number;
   /** What happened how often. */
   readonly tally: Map<string, number>;
   /** By number; those that this turn changed. */
