@@ -7,10 +7,13 @@ import { decodeChange } from '../../src/protocol/netlink/change.ts';
 import { decodeLink } from '../../src/protocol/netlink/link.ts';
 import { decodeMessages } from '../../src/protocol/netlink/message.ts';
 import { decodeRoute } from '../../src/protocol/netlink/route.ts';
+import { decodeSocket } from '../../src/protocol/netlink/sock-diag.ts';
 import { readVectors } from '../vectors/netlink/vectors.ts';
 
 const RUNS = Number(process.env['HOLDFAST_FUZZ_RUNS'] ?? 20_000);
-const RECORDED = ['linux-6.18', 'linux-6.1'].flatMap((file) => [...readVectors(file).vectors.values()].flat());
+const RECORDED = ['linux-6.18', 'linux-6.1', 'sock-diag'].flatMap((file) =>
+  [...readVectors(file).vectors.values()].flat(),
+);
 
 /**
  * Decodes everything in every way. The datagram lies in the middle of a larger buffer full of `filler`: a read beyond it
@@ -27,6 +30,7 @@ function decodeAll(octets: Uint8Array, filler: number): string {
     for (const message of decoded.value) {
       results.push(bounded(decodeChange(message), message.payload));
       results.push(bounded(decodeAcknowledgement(message), message.payload));
+      results.push(bounded(decodeSocket(message.payload), message.payload));
     }
   } else {
     expect(decoded.offset).toBeLessThanOrEqual(octets.length);
