@@ -1,6 +1,6 @@
 /**
- * Generates docs/configuration.md, docs/annotations.md, docs/errors.md and manifests/*.yaml from the tables they are views of. With --check
- * nothing is written: files that differ are named, and the exit code is 1.
+ * Generates docs/configuration.md, docs/annotations.md, docs/errors.md, docs/metrics.md and manifests/*.yaml from the
+ * tables they are views of. With --check nothing is written: files that differ are named, and the exit code is 1.
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -10,6 +10,7 @@ import { ERRORS } from '../src/base/errors.ts';
 import { MANIFEST_FLAGS, runManifest, type ManifestFlags, type ManifestKind } from '../src/cli/manifest.ts';
 import { SECTIONS } from '../src/config/option.ts';
 import { OPTIONS, type NamedOption } from '../src/config/schema.ts';
+import { metricsMarkdown } from '../src/observe/metrics-doc.ts';
 import { ANNOTATIONS, type AnnotationEntry, type AnnotationMeaning } from '../src/services/annotations.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -48,6 +49,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
     ['docs/configuration.md', configurationPage()],
     ['docs/annotations.md', annotationsPage()],
     ['docs/errors.md', errorsPage()],
+    ['docs/metrics.md', metricsMarkdown()],
   ]);
   for (const { path, kind, settings, flags } of EXAMPLES) {
     const command = { input: exampleInput(settings), flags, version: packageManifest.version };

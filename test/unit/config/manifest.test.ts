@@ -47,7 +47,9 @@ describe('generated files', () => {
   test('are these', () => {
     expect(files.map(([path]) => path)).toEqual([
       'docs/configuration.md',
+      'docs/annotations.md',
       'docs/errors.md',
+      'docs/metrics.md',
       'manifests/pod.yaml',
       'manifests/pod-dual-stack.yaml',
       'manifests/daemonset.yaml',
