@@ -38,6 +38,11 @@ export type Effect =
       readonly scope: 'global' | 'host';
     }
   | { readonly kind: 'address.delete'; readonly ifindex: number; readonly prefix: Prefix }
+  /**
+   * These addresses of ours have left the kernel: TCP connections of this machine that had one of them as their own end
+   * can't go on, and nobody would tell their processes. They are ended, beside the loop; best effort.
+   */
+  | { readonly kind: 'connections.end'; readonly addresses: readonly Ip[] }
   | {
       readonly kind: 'frame.send';
       readonly ifindex: number;

@@ -18,6 +18,7 @@ import { stepAddresses } from './addresses.ts';
 import { captureEffects } from './capture.ts';
 import { assess, LOST_AFTER_MS } from './assessment.ts';
 import { heartbeatEffects } from './beat.ts';
+import { connectionEffects } from './connections.ts';
 import {
   departureDeadline,
   hearReasons,
@@ -63,6 +64,7 @@ export function step(rules: AgentRules, before: AgentState, happened: AgentEvent
   const { hasConsent } = departed.state;
   const served = stepServices(rules, held.state, { event: happened, hasConsent }, now);
   const withdrawn = confirmWithdrawal(rules, { state: served.state, outputs: departed.outputs }, now);
+  const cut = connectionEffects(rules, { before, after: served.state, happened }, [held.effects, served.effects]);
   const capture = captureEffects(rules, withdrawn.state);
   const told = heartbeatEffects(rules, capture.state, event, now);
   const registered = registerEffects(rules, told.state, now);
@@ -75,6 +77,7 @@ export function step(rules: AgentRules, before: AgentState, happened: AgentEvent
       capture.effects,
       held.effects,
       served.effects,
+      cut,
       told.effects,
       leaseEffects(withdrawn.outputs),
       registered.effects,

@@ -118,6 +118,11 @@ export const ERRORS = {
     summary: 'The kernel refused a netlink request.',
     remedy: 'See the errno in the message; EPERM means NET_ADMIN is missing.',
   },
+  CONNECTIONS_NOT_ENDED: {
+    summary: 'Connections of an address that has left this node are not ended: they hang until they time out.',
+    remedy:
+      'Use a kernel with CONFIG_INET_DIAG_DESTROY (`zgrep INET_DIAG /proc/config.gz`), whose modules inet_diag and tcp_diag load.',
+  },
   SYSCTL_UNWRITABLE: {
     summary: 'A kernel setting cannot be changed.',
     remedy: 'Run `sysctl -w {name}={value}` on the node; /proc/sys is read-only in a container that is not privileged.',

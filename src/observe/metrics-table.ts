@@ -100,6 +100,11 @@ export const METRICS = {
     help: 'Requests that the kernel refused, by error code.',
     labels: ['effect', 'code'],
   },
+  holdfast_vip_connections_ended_total: {
+    type: 'counter',
+    help: 'TCP connections of this node that were ended because their address had left it; each of two ends here counts.',
+    labels: ['address'],
+  },
   holdfast_vip_drops_total: {
     type: 'counter',
     help: 'Received frames and messages that were dropped, by reason.',

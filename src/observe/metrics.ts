@@ -44,6 +44,8 @@ export interface Metrics {
   observeWatchRestart(resource: string, reason: string): void;
   /** Frames or messages that decoding refused; default one. */
   observeDrop(protocol: string, reason: string, count?: number): void;
+  /** Connections that an address left behind on this node were ended. */
+  observeConnectionsEnded(address: string, count: number): void;
   /** A turn of the main loop that came `lateMs` after the deadline it was meant for. */
   observeTurn(lateMs: number): void;
   /** Addresses of Services that this node gained or lost. */
@@ -87,6 +89,8 @@ export function openMetrics(options: MetricsOptions): Metrics {
       set.counter('holdfast_kube_watch_restarts_total').inc({ resource, reason }),
     observeDrop: (protocol, reason, count = 1) =>
       set.counter('holdfast_vip_drops_total').inc({ protocol, reason }, count),
+    observeConnectionsEnded: (address, count) =>
+      set.counter('holdfast_vip_connections_ended_total').inc({ address: addressLabel(address) }, count),
     observeTurn: (lateMs) => {
       if (lateMs > 0) lateness.observe(lateMs / 1000);
       else punctual += 1;

@@ -107,6 +107,7 @@ class Manager {
       candidacy: this.#candidacy,
       log,
       dispatch: (event) => this.#dispatch(event),
+      onConnectionsEnded: (address, count) => this.#metrics?.observeConnectionsEnded(address, count),
       onExit: exit.resolve,
     });
     const metrics = this.#openMetrics();
@@ -149,7 +150,7 @@ class Manager {
     performer.close();
     this.#candidacy.close();
     this.#kernel.close();
-    await Promise.all([http.close(), this.#status?.close(), this.#kube.close()]);
+    await Promise.all([performer.settled(), http.close(), this.#status?.close(), this.#kube.close()]);
     clearTimeout(hardStop);
     log.info('stopped', {});
     return code;

@@ -14,6 +14,8 @@ import { performLog, type Log } from '../observe/log.ts';
 import type { Kernel } from '../system/kernel.ts';
 import type { Netfd } from '../system/netfd.ts';
 import type { Candidacy } from './candidacy.ts';
+import { openSockDiag } from '../system/sock-diag.ts';
+import { openConnectionEnder, type ConnectionEnder } from './connection-ender.ts';
 import { openPacketSockets, type PacketSockets } from './packet-sockets.ts';
 
 /** What a Kubernetes Event needs; implemented by kube/event-recorder.ts. */
@@ -29,12 +31,16 @@ export interface PerformerOptions {
   readonly candidacy: Pick<Candidacy, 'perform'>;
   readonly log: Log;
   readonly dispatch: (event: AgentEvent) => void;
+  /** So many connections of an address that has left this node were ended. */
+  readonly onConnectionsEnded: (address: string, count: number) => void;
   /** The process may end now. */
   readonly onExit: (code: number) => void;
 }
 
 export interface Performer {
   perform(effect: Effect): void;
+  /** Resolves when what was performed beside the loop on this machine is done: connections ended. */
+  settled(): Promise<void>;
   /** Closes the packet sockets. */
   close(): void;
 }
@@ -46,6 +52,7 @@ export function openPerformer(options: PerformerOptions): Performer {
 class RuntimePerformer implements Performer {
   readonly #options: PerformerOptions;
   readonly #sockets: PacketSockets;
+  readonly #ender: ConnectionEnder;
 
   constructor(options: PerformerOptions) {
     this.#options = options;
@@ -53,6 +60,11 @@ class RuntimePerformer implements Performer {
       netfd: options.netfd,
       log: options.log,
       onFrame: (ifindex, frame) => options.dispatch({ kind: 'frame.received', ifindex, frame }),
+    });
+    this.#ender = openConnectionEnder({
+      open: () => openSockDiag(options.netfd),
+      log: options.log,
+      onEnded: options.onConnectionsEnded,
     });
   }
 
@@ -66,9 +78,12 @@ class RuntimePerformer implements Performer {
       case 'lease.update':
         return this.#answer(effect.attempt, 'write', lease.update(effect.lease, effect.stamp));
       case 'address.add':
+        this.#ender.keep(effect.prefix.ip);
         return this.#attempt(effect, effect.prefix.ip, () => kernel.addAddress(effect));
       case 'address.delete':
         return this.#attempt(effect, effect.prefix.ip, () => void kernel.deleteAddress(effect));
+      case 'connections.end':
+        return this.#ender.end(effect.addresses);
       case 'frame.send':
         return this.#attempt(effect, effect.address, () => this.#sockets.send(effect.ifindex, effect.frame));
       case 'capture.set':
@@ -87,6 +102,10 @@ class RuntimePerformer implements Performer {
       default:
         return unreachable(effect);
     }
+  }
+
+  settled(): Promise<void> {
+    return this.#ender.settled();
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /**
- * An rtnetlink socket: opens it with the options that make the kernel's answers useful, sends requests, and turns what
- * arrives into messages. What the messages mean is src/protocol/netlink; who waits for which is kernel.ts.
+ * A netlink socket: opens it with the options that make the kernel's answers useful, sends requests, and turns what
+ * arrives into messages. What the messages mean is src/protocol/netlink; who waits for which is kernel.ts and sock-diag.ts.
  */
 
 import { constants } from 'node:os';
@@ -31,6 +31,8 @@ const SOCKADDR_PORT_OFFSET = 4;
 const DATAGRAM_BYTES_MAX = 65_536;
 
 export interface NetlinkSocketOptions {
+  /** NETLINK_*: which part of the kernel it speaks to. Default: NETLINK_ROUTE. */
+  readonly protocol?: number;
   /** RTNLGRP_* to be notified about. */
   readonly groups?: readonly number[];
   /** Octets of receive buffer; beyond the system's limit only with NET_ADMIN. Default: the system's. */
@@ -57,7 +59,8 @@ export class NetlinkSocket {
   /** @throws HoldfastError NETLINK_FAILED (CAPABILITY_MISSING for EPERM) when the socket can't be opened. */
   constructor(netfd: Netfd, options: NetlinkSocketOptions = {}) {
     this.#netfd = netfd;
-    this.fd = check(netfd.socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), 'opening a netlink socket');
+    const { protocol = NETLINK_ROUTE } = options;
+    this.fd = check(netfd.socket(AF_NETLINK, SOCK_RAW, protocol), 'opening a netlink socket');
     try {
       this.#configure(options);
     } catch (error) {

@@ -29,6 +29,7 @@
  *                   Lease names somebody who lives and let go.
  *   isolated        Who hears no majority of three or more voters and gets no answer from the API stops within ISOLATED_MS.
  *   restored        An address that somebody deletes is back within half a second.
+ *   connections     Connections are ended only of addresses that this node's kernel doesn't have.
  *   live            A loop does not spin, a node does not chatter.
  */
 
@@ -282,6 +283,13 @@ export class Watchman {
         }
       }
       this.look();
+    }
+    if (effect.kind === 'connections.end') {
+      const held = effect.addresses.find((ip) => node.kernel.has(ip));
+      // A late add, after a stop between deciding and doing, is reported only after the end that it undid.
+      if (held !== undefined && !this.isExcusing) {
+        this.#fail('connections', `${node.name} ends connections of ${held.text}, which it has`);
+      }
     }
     if (effect.kind === 'lease.update' && effect.lease.holder === '') this.#release(node, hasConsent(effect.lease, ''));
   }

@@ -248,6 +248,19 @@ export const MUTANTS: readonly NamedMutant[] = [
     step: onBeat((beat) => ({ ...beat, isLeading: true })),
   },
   {
+    name: 'connections-ended-early',
+    faults: ['terminate', 'drained'],
+    what: 'connections are ended when the address is to go, not when it has gone',
+    breaks: ['connections'],
+    step: onEffects((effect) =>
+      effect.kind === 'address.delete'
+        ? [{ kind: 'connections.end', addresses: [effect.prefix.ip] }, effect]
+        : effect.kind === 'connections.end'
+          ? []
+          : [effect],
+    ),
+  },
+  {
     name: 'service-delete-left-out',
     isOfServices: true,
     faults: ['isolated', 'drained', 'terminate'],

@@ -463,6 +463,7 @@ export class SimNode implements LanHost {
         return api.register(id, effect.member, (event) => this.#receive(process, event));
       case 'event.record':
       case 'log':
+      case 'connections.end':
         return;
       case 'exit':
         this.crash();

@@ -265,6 +265,8 @@ export class World implements NodeWitness {
         return this.say(node.name, 'exits');
       case 'member.register':
         return this.say(node.name, 'registers itself');
+      case 'connections.end':
+        return this.say(node.name, `ends connections of ${effect.addresses.map(({ text }) => text).join(' ')}`);
       case 'heartbeat.send':
       case 'capture.set':
       case 'name.resolve':

@@ -22,7 +22,8 @@ describe('gaining the address', () => {
     const order = script.log
       .map(({ effect }) => (effect.kind === 'frame.send' ? effect.purpose : effect.kind))
       .filter((kind) => kind !== 'log' && kind !== 'event.record' && kind !== 'lease.update');
-    expect(order.slice(0, 7)).toEqual([
+    expect(order.slice(0, 8)).toEqual([
+      'connections.end',
       'lease.create',
       'capture.set',
       'probe',
@@ -80,9 +81,9 @@ describe('gaining the address', () => {
 describe('a follower', () => {
   it('is idle: no capture, no frames, no calls while another renews', () => {
     const script = new NodeScript();
-    script.start();
+    expect(kinds(script.start())).toEqual(['connections.end']);
     for (let at = 0; at < 60_000; at += 1000) script.observe(at, record('b', String(100 + at)));
-    expect(script.log).toEqual([]);
+    expect(script.log.length).toBe(1);
   });
 
   it('takes over when the Lease expires, having asked the wire shortly before', () => {
@@ -114,7 +115,11 @@ describe('losing tenure', () => {
 
   it('deletes the address when the Lease names another', () => {
     const script = new NodeScript().hold();
-    expect(kinds(script.observe(500, record('b', '900')))).toEqual(['address.delete', 'capture.set']);
+    expect(kinds(script.observe(500, record('b', '900')))).toEqual([
+      'address.delete',
+      'capture.set',
+      'connections.end',
+    ]);
     expect(script.state.moves.at(-1)).toMatchObject({ kind: 'lost', cause: 'lease-taken', to: 'b' });
   });
 
@@ -268,6 +273,7 @@ describe('a process that starts', () => {
     script.start();
     expect(kinds(script.observe(5, record('b', '7'))).filter((kind) => kind !== 'capture.set')).toEqual([
       'address.delete',
+      'connections.end',
     ]);
     expect(script.holds()).toBe(false);
   });
