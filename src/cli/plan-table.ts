@@ -7,7 +7,7 @@
 import { styleText } from 'node:util';
 import { clean, plainTable } from '../observe/plain-table.ts';
 import { ERRORS, fillRemedy } from '../base/errors.ts';
-import type { Allocation, Candidate, ObjectProblem, ObjectRef, Ownership } from '../services/model.ts';
+import type { Allocation, Candidate, ObjectProblem, ObjectRef, Ownership, Reason } from '../services/model.ts';
 import type { Plan } from '../services/plan.ts';
 import { poolNames, sortProblems } from './plan-report.ts';
 
@@ -127,8 +127,12 @@ function namesText(candidates: readonly Candidate[]): string {
 
 /** Nodes by why they may not: one line for each reason. What is against all of them is said once. */
 function refusalText({ node, candidates, reasons }: Ownership): string {
+  const isOwn = ({ code, message }: Reason): boolean =>
+    candidates.length === 0 ||
+    candidates.some(({ reason }) => reason === message) ||
+    (code !== 'NO_CANDIDATE' && candidates.every((candidate) => candidate.code !== code));
   const own = reasons
-    .filter(({ code }) => node === undefined && (code !== 'NO_CANDIDATE' || candidates.length === 0))
+    .filter((reason) => node === undefined && isOwn(reason))
     .map(({ code, message }) => `${code}: ${clean(message)}`);
   const refused = Map.groupBy(
     candidates.filter(({ isEligible }) => !isEligible),

@@ -5,6 +5,7 @@
 
 import type { Ip } from '../base/ip.ts';
 import { compareIps, rangeContains } from './address-range.ts';
+import { compareCreation } from './creation.ts';
 import type { Allocation, Pool, ServiceAddress } from './model.ts';
 import { compareNames } from './rendezvous.ts';
 
@@ -31,7 +32,7 @@ export function serviceAddresses(
 }
 
 function compareAllocations({ service: a }: Allocation, { service: b }: Allocation): number {
-  return compareNames(a.createdAt, b.createdAt) || compareNames(a.key, b.key);
+  return compareCreation(a.createdAt, b.createdAt) || compareNames(a.key, b.key);
 }
 
 /** The pool it was allocated from if the address is in it (of several addresses, the pool is the first one's), else any. */

@@ -29,6 +29,8 @@ export interface ObjectProblem {
 export interface Decoding<T> {
   /** undefined: nothing of it can be used. */
   readonly value: T | undefined;
+  /** Nothing in it is wrong, it just wants nothing: what the object said before is over. */
+  readonly isVoid?: true;
   readonly problems: readonly ObjectProblem[];
 }
 

@@ -22,6 +22,7 @@ import {
   type Survey,
 } from './candidate.ts';
 import type { Candidate, Ownership, Reason, ServiceAddress } from './model.ts';
+import { nobodyReason } from './nobody.ts';
 import { compareNames, rendezvousMemo, rendezvousScore, type RendezvousMemo } from './rendezvous.ts';
 
 export interface OwnerContext extends CandidateContext {
@@ -174,23 +175,5 @@ function withPresumption(ownership: Ownership, presumed: string, told: Map<Candi
 function whyNobody(address: ServiceAddress, candidates: readonly Candidate[], survey: Survey): readonly Reason[] {
   const refusals = addressRefusals(address, survey);
   if (refusals.some(({ code }) => candidates.some((candidate) => candidate.code === code))) return refusals;
-  const message = `no node may answer for ${address.address.text}: ${nodesText(candidates)}`;
-  return [...refusals, { pool: '', code: 'NO_CANDIDATE', message }];
-}
-
-/** More are counted, not named. */
-const NODES_SHOWN_MAX = 3;
-const REASONS_SHOWN_MAX = 5;
-
-/** `n1, n2: are …; n3: …`: nodes with the same reason together. */
-function nodesText(candidates: readonly Candidate[]): string {
-  if (candidates.length === 0) return 'no node is known';
-  const groups = [...Map.groupBy(candidates, ({ reason }) => reason)];
-  const texts = groups.slice(0, REASONS_SHOWN_MAX).map(([reason, nodes]) => {
-    const names = nodes.slice(0, NODES_SHOWN_MAX).map(({ node }) => node);
-    const more = nodes.length - names.length;
-    return `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}: ${reason}`;
-  });
-  const more = groups.length - texts.length;
-  return more > 0 ? `${texts.join('; ')}; and ${more} other reasons` : texts.join('; ');
+  return [...refusals, nobodyReason(address.address, candidates)];
 }

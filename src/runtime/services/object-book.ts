@@ -1,7 +1,7 @@
 /**
  * The watched objects as the plan takes them: decoded, in lists that stay the same value while nothing in them changes. An
- * object that was edited into nonsense keeps what it last said, and its problems are told: a slip in a pool must not take
- * an address from a Service that runs.
+ * object that was edited into nonsense keeps what it last said (services/pools/last-good.ts), and its problems are told: a
+ * slip in a pool or an advertisement must not take an address from a Service that runs.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -27,6 +27,7 @@ import { assemblePools, NO_POOLS, type PoolSources } from '../../services/pools/
 import { decodeCiliumPolicy, decodeCiliumPool } from '../../services/pools/cilium.ts';
 import type { PoolList } from '../../services/pools/environment.ts';
 import { readKubeVipPools } from '../../services/pools/kube-vip.ts';
+import { nextAdvertisement, nextKubeVipPools, nextPool, type Known } from '../../services/pools/last-good.ts';
 import { decodeBgpAdvertisement, decodeIpAddressPool, decodeL2Advertisement } from '../../services/pools/metallb.ts';
 
 /** What the watch keeps of each object; see OBJECT_DECODERS. */
@@ -96,6 +97,7 @@ export class ObjectBook {
   };
   readonly #custom = new Map<CustomKind, CustomList>();
   #kubeVip: PoolList = NO_POOLS;
+  #goodKubeVip: ReadonlyMap<string, Pool> = new Map();
   #configMap: ConfigMapObject | undefined;
   #poolProblems: readonly ObjectProblem[] = [];
   #sliceProblems: readonly ObjectProblem[] = [];
@@ -189,7 +191,10 @@ export class ObjectBook {
     const configMap = decoding?.value;
     if (configMap === this.#configMap) return;
     this.#configMap = configMap;
-    this.#kubeVip = configMap === undefined ? NO_POOLS : readKubeVipPools(configMap);
+    const read = configMap === undefined ? NO_POOLS : readKubeVipPools(configMap);
+    const { pools, good } = nextKubeVipPools(this.#goodKubeVip, read.pools);
+    this.#goodKubeVip = good;
+    this.#kubeVip = { ...read, pools };
   }
 
   #customList(kind: CustomKind): CustomList {
@@ -224,9 +229,8 @@ class KeptList<T> {
   }
 }
 
-interface Made<T> {
+interface Made<T> extends Known<T> {
   readonly raw: JsonObject;
-  readonly decoding: Decoding<T>;
 }
 
 class CustomList {
@@ -237,8 +241,8 @@ class CustomList {
     pool: ((raw: unknown) => Decoding<Pool>) | undefined,
     advertisement: ((raw: unknown) => Decoding<Advertisement>) | undefined,
   ) {
-    this.#pools = new DecodedList(pool);
-    this.#advertisements = new DecodedList(advertisement);
+    this.#pools = new DecodedList(pool, nextPool);
+    this.#advertisements = new DecodedList(advertisement, nextAdvertisement);
   }
 
   update(raws: ReadonlyMap<string, JsonObject>): void {
@@ -255,14 +259,19 @@ class CustomList {
   }
 }
 
-/** Decodes only what is new. */
+/** Decodes only what is new; `next` says what becomes of what was good. */
 class DecodedList<T> {
   decodings: readonly Decoding<T>[] = [];
   readonly #decode: ((raw: unknown) => Decoding<T>) | undefined;
+  readonly #next: (good: T | undefined, decoding: Decoding<T>) => Known<T>;
   #made = new Map<string, Made<T>>();
 
-  constructor(decode: ((raw: unknown) => Decoding<T>) | undefined) {
+  constructor(
+    decode: ((raw: unknown) => Decoding<T>) | undefined,
+    next: (good: T | undefined, decoding: Decoding<T>) => Known<T>,
+  ) {
     this.#decode = decode;
+    this.#next = next;
   }
 
   update(raws: ReadonlyMap<string, JsonObject>): void {
@@ -275,9 +284,7 @@ class DecodedList<T> {
         next.set(key, before);
         continue;
       }
-      const decoding = decode(raw);
-      const value = decoding.value ?? before?.decoding.value;
-      next.set(key, { raw, decoding: value === decoding.value ? decoding : { ...decoding, value } });
+      next.set(key, { raw, ...this.#next(before?.good, decode(raw)) });
     }
     this.#made = next;
     this.decodings = Array.from(next.values(), ({ decoding }) => decoding);

@@ -122,11 +122,15 @@ function allConditions({ decision, poolOf, origin }: PatchOptions): readonly Wan
 
 /** Which node answers is not for the leader to say, unless none does. */
 function leaderConditions(options: PatchOptions): readonly WantedCondition[] {
-  const { service, allocation, ownerships } = options.decision;
-  const isSilent = allocation === undefined || (ownerships[0] !== undefined && ownerships[0].node === undefined);
+  const { service, allocation } = options.decision;
   return allConditions(options)
-    .filter(({ type }) => type !== ANNOUNCED || isSilent)
+    .filter(({ type }) => type !== ANNOUNCED || isSilent(options.decision))
     .map((wanted) => (wanted.type === ALLOCATED ? keptWord(service, allocation, wanted) : wanted));
+}
+
+/** Nobody answers for its first address, or it has none. */
+function isSilent({ allocation, ownerships: [first] }: ServiceDecision): boolean {
+  return allocation === undefined || (first !== undefined && first.node === undefined);
 }
 
 /** What was said when the address was given stays said: that it is kept now is no news. */
@@ -164,13 +168,13 @@ function withWanted(
 
 function poolAnnotations(
   allocation: Allocation | undefined,
-  { poolOf }: PatchOptions,
+  { decision, poolOf }: PatchOptions,
 ): Readonly<Record<string, string | null>> {
   const pool = allocation === undefined ? undefined : poolOf(allocation.pool);
   return {
     [POOL_ANNOTATION]: pool?.name ?? null,
     [METALLB_POOL_ANNOTATION]: pool?.origin === 'metallb' ? pool.shortName : null,
-    ...(allocation === undefined ? { [VIP_HOST_ANNOTATION]: null } : {}),
+    ...(isSilent(decision) ? { [VIP_HOST_ANNOTATION]: null } : {}),
   };
 }
 

@@ -6,6 +6,7 @@
 
 import type { ErrorCode } from '../../base/errors.ts';
 import type { Candidate, Ownership, Reason } from '../../services/model.ts';
+import { nobodyReason } from '../../services/nobody.ts';
 
 export interface Standing {
   readonly isSpread: boolean;
@@ -69,14 +70,6 @@ function settled(
   return { address, services, node: first.node, candidates: ordered, reasons: [], why: because };
 }
 
-/** More are counted, not named. */
-const NODES_TOLD_MAX = 5;
-
 function whyNobody({ address, reasons }: Ownership, candidates: readonly Candidate[]): readonly Reason[] {
-  if (reasons.length > 0) return reasons;
-  const told = candidates.slice(0, NODES_TOLD_MAX).map(({ node, reason }) => `${node}: ${reason}`);
-  const more = candidates.length - told.length;
-  const list = more > 0 ? `${told.join('; ')}; and ${more} more nodes` : told.join('; ');
-  const message = `no node may answer for ${address.text}: ${list === '' ? 'no node is known' : list}`;
-  return [{ pool: '', code: 'NO_CANDIDATE', message }];
+  return reasons.length > 0 ? reasons : [nobodyReason(address, candidates)];
 }

@@ -16,6 +16,7 @@ import type {
   ServiceRequest,
   ServiceRules,
 } from '../model.ts';
+import { compareCreation } from '../creation.ts';
 import { readRequest } from '../request.ts';
 import { indexReservations, type ReservationIndex } from '../reservation.ts';
 import { hasFamily, heldOf, openLedger, type Claim, type Ledger } from './ledger.ts';
@@ -79,7 +80,7 @@ export function openTable(input: AllocationInput): Table {
 }
 
 export function compareServices(a: ServiceObject, b: ServiceObject): number {
-  return compareTexts(a.createdAt, b.createdAt) || compareTexts(a.key, b.key) || compareTexts(a.uid, b.uid);
+  return compareCreation(a.createdAt, b.createdAt) || compareTexts(a.key, b.key) || compareTexts(a.uid, b.uid);
 }
 
 export function heldPlaces(claim: Claim): readonly Ip[] {

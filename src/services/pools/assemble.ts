@@ -13,6 +13,7 @@
  */
 
 import { formatRange } from '../address-range.ts';
+import { compareCreation } from '../creation.ts';
 import type { Advertisement, Decoding, NodeObject, ObjectProblem, ObjectRef, Pool, PoolClosure } from '../model.ts';
 import { addToIndex, ownedParts, type Indexed } from '../range-index.ts';
 import { advertisementProblems } from './advertisement-rules.ts';
@@ -76,13 +77,12 @@ export function assemblePools(sources: PoolSources): AssembledPools {
   return { pools, advertisements, problems };
 }
 
-/** What isn't created yet comes after what is. */
 function byCreation(
   a: { readonly createdAt?: string; readonly object?: ObjectRef | undefined },
   b: { readonly createdAt?: string; readonly object?: ObjectRef | undefined },
 ): number {
-  const [earlier, later] = [a.createdAt ?? '', b.createdAt ?? ''];
-  if (earlier !== later) return earlier !== '' && (later === '' || earlier < later) ? -1 : 1;
+  const order = compareCreation(a.createdAt, b.createdAt);
+  if (order !== 0) return order;
   const [name, other] = [a.object?.key ?? '', b.object?.key ?? ''];
   return name < other ? -1 : Number(name > other);
 }

@@ -101,33 +101,44 @@ function blockText(block: Part, key: string): string {
 }
 
 export function decodeCiliumPolicy(raw: unknown): Decoding<Advertisement> {
-  return decodeObject('CiliumL2AnnouncementPolicy', raw, ({ root, metadata, key, name }) => {
-    const spec = partOf(root, 'spec');
-    const announcesIps = flagOf(spec, 'loadBalancerIPs') === true;
-    const announcesExternal = flagOf(spec, 'externalIPs') === true;
-    const interfacePatterns = readPatterns(spec);
-    if (interfacePatterns === undefined) return refuse(spec, 'interfaces', 'names no interface');
-    const advertisement: Advertisement = {
-      name,
-      object: { kind: 'CiliumL2AnnouncementPolicy', key },
-      origin: 'cilium',
-      protocol: 'l2',
-      poolNames: NO_LIST,
-      poolSelectors: NO_LIST,
-      nodeSelectors: selectorOf(spec, 'nodeSelector'),
-      serviceSelectors: selectorOf(spec, 'serviceSelector'),
-      interfaceNames: NO_LIST,
-      interfacePatterns,
-      preferredNodes: NO_LIST,
-      createdAt: createdAtOf(metadata),
-    };
-    if (announcesIps) return advertisement;
-    const message = announcesExternal
-      ? 'the policy is for external IPs only, which Holdfast does not announce: loadBalancerIPs is false'
-      : 'the policy announces nothing: loadBalancerIPs and externalIPs are both false unless set';
-    tell(root.report, 'ADVERTISEMENT_IDLE', message, { field: 'spec.loadBalancerIPs' });
-    return undefined;
-  });
+  let isIdle = false;
+  const decoding = decodeObject(
+    'CiliumL2AnnouncementPolicy',
+    raw,
+    ({ root, metadata, key, name }): Advertisement | undefined => {
+      const spec = partOf(root, 'spec');
+      const announcesIps = flagOf(spec, 'loadBalancerIPs') === true;
+      const announcesExternal = flagOf(spec, 'externalIPs') === true;
+      const interfacePatterns = readPatterns(spec);
+      if (interfacePatterns === undefined) return refuse(spec, 'interfaces', 'names no interface');
+      const advertisement: Advertisement = {
+        name,
+        object: { kind: 'CiliumL2AnnouncementPolicy', key },
+        origin: 'cilium',
+        protocol: 'l2',
+        poolNames: NO_LIST,
+        poolSelectors: NO_LIST,
+        nodeSelectors: selectorOf(spec, 'nodeSelector'),
+        serviceSelectors: selectorOf(spec, 'serviceSelector'),
+        interfaceNames: NO_LIST,
+        interfacePatterns,
+        preferredNodes: NO_LIST,
+        createdAt: createdAtOf(metadata),
+      };
+      if (announcesIps) return advertisement;
+      const message = announcesExternal
+        ? 'the policy is for external IPs only, which Holdfast does not announce: loadBalancerIPs is false'
+        : 'the policy announces nothing: loadBalancerIPs and externalIPs are both false unless set';
+      tell(root.report, 'ADVERTISEMENT_IDLE', message, { field: 'spec.loadBalancerIPs' });
+      isIdle = !isUnreadable(spec.fields['loadBalancerIPs']);
+      return undefined;
+    },
+  );
+  return isIdle ? { ...decoding, isVoid: true } : decoding;
+}
+
+function isUnreadable(flag: unknown): boolean {
+  return isPresent(flag) && typeof flag !== 'boolean';
 }
 
 /** undefined: there are expressions, but none that can be read, and none at all would mean every interface. */

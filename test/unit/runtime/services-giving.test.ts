@@ -258,6 +258,18 @@ describe('what is written into a Service', () => {
     expect(servicePatch({ ...base, decision, self: 'n3' })).toBeUndefined();
   });
 
+  it('while nobody answers, the leader says so, and that no node does', () => {
+    const annotations = { 'kube-vip.io/vipHost': 'n2', 'holdfast.io/allocated-from-pool': 'svc_pools' };
+    const base = options(service('a', { ip: '192.0.2.10', annotations }));
+    const nobody = owner(base.decision.allocation, 'n2').map((each) => ({ ...each, node: undefined }));
+    expect(servicePatch({ ...base, decision: { ...base.decision, ownerships: nobody } })).toMatchObject({
+      conditions: [{ type: 'holdfast.io/Allocated' }, { type: 'holdfast.io/Announced', status: 'False' }],
+      annotations: { 'kube-vip.io/vipHost': null },
+    });
+    const ownerships = owner(base.decision.allocation, 'n2');
+    expect(servicePatch({ ...base, decision: { ...base.decision, ownerships } })?.annotations).toBeUndefined();
+  });
+
   it("a condition of one's own leaves the other's and strangers' as they are", () => {
     const of = service('a', { ip: '192.0.2.10', status: condition('holdfast.io/Announced', 'n9 does') });
     const patch = servicePatch(options(of));

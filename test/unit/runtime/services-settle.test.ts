@@ -59,7 +59,10 @@ describe('owners as they are', () => {
     const [first] = settleOwnerships(PLANNED, { ...CALM, lost: ['n1', 'n2', 'n3'] });
     expect(first?.node).toBeUndefined();
     expect(first?.reasons).toEqual([
-      expect.objectContaining({ code: 'NO_CANDIDATE', message: expect.stringContaining('n1: is not heard') as string }),
+      expect.objectContaining({
+        code: 'NODE_NO_STANDING',
+        message: expect.stringContaining('n3: is not heard') as string,
+      }),
     ]);
   });
 

@@ -61,7 +61,7 @@ describe('the elections of MetalLB', () => {
       expect(
         found.reasons.map(({ code }) => code),
         name,
-      ).toEqual(vector.order.length === 0 ? ['NO_CANDIDATE'] : []);
+      ).toEqual(vector.order.length === 0 ? ['NODE_EXCLUDED'] : []);
       if (vector.assigned !== undefined) {
         const assignment = new Map([[vector.address, vector.assigned]]);
         expect(one(address(vector.address, pool), { ...context, assignment }).node, name).toBe(vector.sticky);
@@ -207,6 +207,9 @@ describe('nobody', () => {
     ];
     expect(reasons(address('10.0.0.1'), ownerContext(nodes))).toEqual([
       `NO_CANDIDATE: no node may answer for 10.0.0.1: a, b, c and 2 more: has the label ${EXCLUDE_LABEL}; f: is being drained`,
+    ]);
+    expect(reasons(address('10.0.0.1'), ownerContext(nodes.slice(0, 3)))).toEqual([
+      `NODE_EXCLUDED: no node may answer for 10.0.0.1: a, b, c: has the label ${EXCLUDE_LABEL}`,
     ]);
     const apart = Array.from({ length: 7 }, (_, index) =>
       nodeFacts(`n${index}`, { interfaces: [nic('eth0', [`10.${index + 1}.0.1/24`])] }),

@@ -181,18 +181,18 @@ describe('what is told beside an address', () => {
 });
 
 describe('the order', () => {
-  it('is creation, then key, for who gets what and for the result', () => {
+  it('is creation, then key, for who gets what and for the result; what nobody has applied yet is the youngest', () => {
     const services = [
       service({ key: 'b/young', createdAt: '2026-02-01T00:00:00Z' }),
       service({ key: 'b/old', createdAt: '2026-01-01T00:00:00Z' }),
       service({ key: 'a/old', createdAt: '2026-01-01T00:00:00Z' }),
-      service({ key: 'z/unknown', createdAt: '' }),
+      service({ key: 'a/new', createdAt: '' }),
     ];
     expect(told(run({ services, pools: [LAN] }))).toEqual([
-      'z/unknown: 10.0.0.0 (pool metallb/lan)',
-      'a/old: 10.0.0.1 (pool metallb/lan)',
-      'b/old: 10.0.0.2 (pool metallb/lan)',
-      'b/young: 10.0.0.3 (pool metallb/lan)',
+      'a/old: 10.0.0.0 (pool metallb/lan)',
+      'b/old: 10.0.0.1 (pool metallb/lan)',
+      'b/young: 10.0.0.2 (pool metallb/lan)',
+      'a/new: 10.0.0.3 (pool metallb/lan)',
     ]);
   });
 
