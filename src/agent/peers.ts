@@ -5,9 +5,10 @@
 
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import { readVoters, VOTERS_ANNOTATION, wantedVoters, writeVoters, type Member } from '../leader/voters.ts';
-import { ageView, changeVoters, hearHeartbeat, idleSince, viewDeadline } from '../leader/view.ts';
+import { followOthers, hearOther, othersDeadline } from '../leader/others.ts';
+import { ageView, changeVoters, hearHeartbeat, idleSince, isVoter, viewDeadline } from '../leader/view.ts';
 import { IDLE_HOLDER_MS, isDraining, isLeaseStale, suspectLeaseAt, viewRules, WRITE_PROOF_MS } from './assessment.ts';
-import { BEAT_SPACING_MS } from './beat.ts';
+import { beatSpacingMs } from './beat.ts';
 import type { Effect } from './effect.ts';
 import type { AgentEvent } from './event.ts';
 import { isOurs } from './kernel-view.ts';
@@ -37,7 +38,8 @@ function takePeers(rules: AgentRules, state: AgentState, event: AgentEvent, now:
   const peers = state.peers;
   switch (event.kind) {
     case 'heartbeat.received': {
-      const heard = hearHeartbeat(viewRules(rules), peers.view, event.heartbeat, now);
+      const hear = peers.view.others.has(event.heartbeat.sender) ? hearOther : hearHeartbeat;
+      const heard = hear(viewRules(rules), peers.view, event.heartbeat, now);
       if (heard.verdict !== 'taken') return state;
       const lastSeenAt = new Map(peers.lastSeenAt).set(event.heartbeat.sender, now);
       return withPeers(state, { view: heard.view, lastSeenAt });
@@ -45,7 +47,7 @@ function takePeers(rules: AgentRules, state: AgentState, event: AgentEvent, now:
     case 'members.observed': {
       const lastSeenAt = new Map(peers.lastSeenAt);
       for (const member of event.members) if (!lastSeenAt.has(member.name)) lastSeenAt.set(member.name, now);
-      return withPeers(state, { members: event.members, lastSeenAt });
+      return withOthers(rules, withPeers(state, { members: event.members, lastSeenAt }), now);
     }
     case 'member.registered':
       return withPeers(state, {
@@ -61,8 +63,18 @@ function takePeers(rules: AgentRules, state: AgentState, event: AgentEvent, now:
   }
 }
 
+/** Who is registered and has no vote in the present set. */
+function withOthers(rules: AgentRules, state: AgentState, now: MonotonicMs): AgentState {
+  const { members, view } = state.peers;
+  const voters = new Set(view.set?.voters.map(({ name }) => name));
+  const isOther = (name: string): boolean => name !== rules.node && !voters.has(name);
+  const names = view.set === undefined ? [] : members.flatMap(({ name }) => (isOther(name) ? name : []));
+  const followed = followOthers(view, names, now);
+  return followed === view ? state : withPeers(state, { view: followed });
+}
+
 /** Follows the holder and the voter set that the newest Lease known carries. */
-export function followVoters(before: AgentState, now: MonotonicMs): AgentState {
+export function followVoters(rules: AgentRules, before: AgentState, now: MonotonicMs): AgentState {
   const lease = before.election.observed?.lease;
   const holder = lease?.holder ?? '';
   const state = holder === before.peers.named.holder ? before : withPeers(before, { named: { holder, since: now } });
@@ -70,7 +82,7 @@ export function followVoters(before: AgentState, now: MonotonicMs): AgentState {
   if (text === undefined || text === state.peers.votersText) return state;
   const set = readVoters(lease);
   const view = set === undefined ? state.peers.view : changeVoters(state.peers.view, set, now);
-  return withPeers(state, { votersText: text, view });
+  return withOthers(rules, withPeers(state, { votersText: text, view }), now);
 }
 
 /** The voter set to write with the next renewal, as an annotation; nothing unless we lead by the Lease. */
@@ -93,6 +105,7 @@ export function votersToWrite(
     members: peers.members,
     lastSeenAt: peers.lastSeenAt,
     now,
+    votersMax: rules.heartbeat.votersMax,
   });
   return { [VOTERS_ANNOTATION]: writeVoters(wanted) };
 }
@@ -158,15 +171,19 @@ function memberText({ name, addresses, port, isLeaving }: Member): string {
 export function peersDeadline(rules: AgentRules, state: AgentState, now: MonotonicMs): MonotonicMs {
   if (!rules.heartbeat.isEnabled) return later(suspectLeaseAt(rules, state), now);
   const { peers, election } = state;
-  const hasPeers = (peers.view.set?.voters.length ?? 0) > 1;
+  const own = viewRules(rules);
+  const hasVote = isVoter(own, peers.view);
+  const hasPeers = (peers.view.set?.voters.length ?? 0) > (hasVote ? 1 : 0);
   const stale = election.observed === undefined ? NEVER : after(election.observed.at, rules.election.renewDeadlineMs);
   const proof = peers.writeProvedAt === undefined ? NEVER : after(peers.writeProvedAt, WRITE_PROOF_MS);
-  const news = after(peers.lastBeatAt, BEAT_SPACING_MS);
+  const news = after(peers.lastBeatAt, beatSpacingMs(rules, peers.lastBeat));
   const idle = idleSince(peers.view, peers.named.holder);
   const idleAt = idle === undefined ? NEVER : after(Math.max(idle, peers.named.since) as MonotonicMs, IDLE_HOLDER_MS);
   return earliest(
     later(idleAt, now),
-    viewDeadline(viewRules(rules), peers.view, now),
+    viewDeadline(own, peers.view, now),
+    othersDeadline(own, peers.view, now),
+    hasVote && peers.view.others.size > 0 ? later(peers.nextToOthersAt, now) : NEVER,
     hasPeers ? later(peers.nextBeatAt, now) : NEVER,
     hasPeers && peers.isNewsWaiting ? later(news, now) : NEVER,
     later(stale, now),

@@ -54,6 +54,8 @@ export interface HeartbeatRules {
   /** 0–255; the higher is preferred as successor, and with isPreempting also as holder. */
   readonly priority: number;
   readonly isPreempting: boolean;
+  /** How many candidates vote at most; undefined: VOTERS_MAX. */
+  readonly votersMax?: number | undefined;
 }
 
 /** The other candidates, as they are known here. */
@@ -66,6 +68,9 @@ export interface PeersState {
   readonly lastBeat: Extract<Effect, { kind: 'heartbeat.send' }>['beat'] | undefined;
   readonly lastBeatAt: MonotonicMs;
   readonly nextBeatAt: MonotonicMs;
+  /** The same to members without a vote. */
+  readonly lastToOthersAt: MonotonicMs;
+  readonly nextToOthersAt: MonotonicMs;
   /** Something changed since the last heartbeat, which was too recent for another. */
   readonly isNewsWaiting: boolean;
   /** This node's registration as last written, and as being written; '' = none. */
@@ -228,6 +233,8 @@ export function startAgent(randomSeed: number, now: MonotonicMs): AgentState {
       lastBeat: undefined,
       lastBeatAt: now,
       nextBeatAt: now,
+      lastToOthersAt: now,
+      nextToOthersAt: now,
       isNewsWaiting: false,
       registered: '',
       registering: '',

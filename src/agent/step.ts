@@ -59,7 +59,7 @@ export function step(rules: AgentRules, before: AgentState, happened: AgentEvent
   const named = stepNames(rules, seen, event, now);
   const heard = noteSuspicion(rules, hearReasons(rules, hearPeers(rules, named.state, event, now), event, now), now);
   const elected = elect(rules, heard, event, now);
-  const departed = depart(rules, { state: followVoters(elected.state, now), outputs: elected.outputs }, now);
+  const departed = depart(rules, { state: followVoters(rules, elected.state, now), outputs: elected.outputs }, now);
   const held = stepAddresses(rules, departed.state, event, now);
   const { hasConsent } = departed.state;
   const served = stepServices(rules, held.state, { event: happened, hasConsent }, now);

@@ -34,10 +34,8 @@ const DEFAULT_LEASE = 'plndr-cp-lock';
 const NAME_MAX = 253;
 const LABEL_MAX = 63;
 const ADDRESSES_MAX = 4;
-/** More candidates than this don't count in the election. */
-export const MEMBERS_MAX = 64;
-/** As many nodes as Kubernetes supports; all of them may answer for Services. */
-const REGISTERED_MAX = 5_000;
+/** Candidates that take part, by name; further ones hold nothing. */
+export const MEMBERS_MAX = 512;
 const WATCH_BACKOFF_MAX_MS = 5000;
 
 export interface MemberDetails {
@@ -76,6 +74,16 @@ export interface Members {
   register(member: Member, details: MemberDetails): Promise<{ readonly ok: true } | ApiFailure>;
   /** Calls `listener` with all members, once they are known and with each change. */
   watch(listener: (members: readonly RegisteredMember[]) => void): Reflector;
+}
+
+/** Every node has to leave out the same ones. */
+function counted(members: readonly RegisteredMember[]): readonly RegisteredMember[] {
+  if (members.length <= MEMBERS_MAX) return members;
+  return members.toSorted((a, b) => compare(a.name, b.name)).slice(0, MEMBERS_MAX);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 export function openMembers(options: MembersOptions): Members {
@@ -123,7 +131,7 @@ class MemberLeases implements Members {
         if (event.kind === 'changed') members.set(event.key, event.object);
         else if (event.kind === 'deleted') members.delete(event.key);
         else isComplete = true;
-        if (isComplete) listener([...members.values()].slice(0, REGISTERED_MAX));
+        if (isComplete) listener(counted([...members.values()]));
       },
     });
   }

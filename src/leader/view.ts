@@ -9,13 +9,15 @@
 
 import { NEVER, after, monotonic, type MonotonicMs } from '../base/time.ts';
 
-/** The bitmap of a heartbeat has this many bits; more candidates than that take part without a vote. */
+/** The bitmap of a heartbeat has this many bits; more candidates than that take part without a vote (others.ts). */
 export const VOTERS_MAX = 9;
 
 const NEVER_HEARD = monotonic(Number.NEGATIVE_INFINITY);
 
 /** A heartbeat that comes half an interval late is a reason to look at the wire. */
 const OVERDUE_INTERVALS = 1.5;
+/** What a sender says of its interval is believed up to this. */
+const INTERVAL_MAX_MS = 2000;
 
 export interface Voter {
   readonly name: string;
@@ -55,6 +57,10 @@ export interface Heartbeat {
   /** It holds without the API having said so: who has the Lease comes before it. */
   readonly isProvisional: boolean;
   readonly priority: number;
+  /** Members without a vote that the sender, a voter, misses: see memberHash. */
+  readonly misses: readonly number[];
+  /** How often its sender sends to whom this was sent; 0 where it doesn't say, ms. */
+  readonly intervalMs: number;
 }
 
 export interface ViewRules {
@@ -67,19 +73,44 @@ export interface ViewRules {
 interface Peer {
   readonly heartbeat: Heartbeat;
   readonly heardAt: MonotonicMs;
+  /** It isn't heard any more after this. */
+  readonly silentMs: number;
   /** Since when it has said that it neither answers nor is about to; undefined while it does. */
   readonly idleSince: MonotonicMs | undefined;
+}
+
+/** A member without a vote; see others.ts. */
+export interface Other {
+  readonly hash: number;
+  readonly knownAt: MonotonicMs;
+  readonly heardAt: MonotonicMs | undefined;
+  /** It isn't heard any more after this. */
+  readonly silentMs: number;
+  readonly incarnation: string;
+  readonly sequence: number;
+  readonly isDraining: boolean;
 }
 
 export interface ViewState {
   readonly set: VoterSet | undefined;
   /** When this node took the set in: who has only just been named can't be missed yet. */
   readonly setAt: MonotonicMs;
+  /** Voters that were heard. */
   readonly peers: ReadonlyMap<string, Peer>;
+  /** Everybody who is registered and has no vote, but ourselves. */
+  readonly others: ReadonlyMap<string, Other>;
 }
 
 export function startView(): ViewState {
-  return { set: undefined, setAt: monotonic(0), peers: new Map() };
+  return { set: undefined, setAt: monotonic(0), peers: new Map(), others: new Map() };
+}
+
+export function isVoter({ self }: ViewRules, { set }: ViewState): boolean {
+  return set?.voters.some(({ name }) => name === self) === true;
+}
+
+export function changeOthers(view: ViewState, others: ViewState['others']): ViewState {
+  return { ...view, others };
 }
 
 export type HeartbeatVerdict = 'taken' | 'own' | 'stranger' | 'replayed';
@@ -92,15 +123,17 @@ export function hearHeartbeat(
   now: MonotonicMs,
 ): { readonly view: ViewState; readonly verdict: HeartbeatVerdict } {
   if (heartbeat.sender === rules.self) return { view, verdict: 'own' };
-  const isVoter = view.set?.voters.some((voter) => voter.name === heartbeat.sender) === true;
-  if (!isVoter) return { view, verdict: 'stranger' };
+  const isOfVoter = view.set?.voters.some((voter) => voter.name === heartbeat.sender) === true;
+  if (!isOfVoter) return { view, verdict: 'stranger' };
   const known = view.peers.get(heartbeat.sender)?.heartbeat;
   if (known !== undefined && known.incarnation === heartbeat.incarnation && heartbeat.sequence <= known.sequence) {
     return { view, verdict: 'replayed' };
   }
   const isActing = heartbeat.isHolding || heartbeat.isLeading;
   const idleSince = isActing ? undefined : (view.peers.get(heartbeat.sender)?.idleSince ?? now);
-  const peers = new Map(view.peers).set(heartbeat.sender, { heartbeat, heardAt: now, idleSince });
+  // Voters know each other's interval; who has no vote is told theirs.
+  const silentMs = isVoter(rules, view) ? silentAfterMs(rules) : silenceOf(rules, heartbeat);
+  const peers = new Map(view.peers).set(heartbeat.sender, { heartbeat, heardAt: now, silentMs, idleSince });
   return { view: { ...view, peers }, verdict: 'taken' };
 }
 
@@ -110,12 +143,17 @@ export function hearHeartbeat(
  */
 export function changeVoters(view: ViewState, set: VoterSet, now: MonotonicMs): ViewState {
   const names = new Set(set.voters.map((voter) => voter.name));
-  return { set, setAt: now, peers: new Map([...view.peers].filter(([name]) => names.has(name))) };
+  return { ...view, set, setAt: now, peers: new Map([...view.peers].filter(([name]) => names.has(name))) };
 }
 
 /** Silence after which a voter isn't heard any more, ms. */
 export function silentAfterMs(rules: ViewRules): number {
   return rules.intervalMs * rules.multiplier;
+}
+
+/** The same by the interval that a sender names. */
+export function silenceOf(rules: ViewRules, { intervalMs }: Pick<Heartbeat, 'intervalMs'>): number {
+  return rules.multiplier * Math.min(INTERVAL_MAX_MS, Math.max(rules.intervalMs, intervalMs));
 }
 
 export function majorityOf(count: number): number {
@@ -126,7 +164,7 @@ export function majorityOf(count: number): number {
 export function isHeard(rules: ViewRules, view: ViewState, name: string, now: MonotonicMs): boolean {
   if (name === rules.self) return true;
   const peer = view.peers.get(name);
-  return peer !== undefined && now < after(peer.heardAt, silentAfterMs(rules));
+  return peer !== undefined && now < after(peer.heardAt, peer.silentMs);
 }
 
 /** Whether `name` is silent; who has never been heard, only once the voter set is old enough for that to mean something. */
@@ -168,7 +206,10 @@ export function majorityLostAt(rules: ViewRules, view: ViewState, now: Monotonic
   const voters = view.set?.voters ?? [];
   if (!voters.some((voter) => voter.name === rules.self) || hearsMajority(rules, view, now)) return undefined;
   const others = voters.filter((voter) => voter.name !== rules.self);
-  const ends = others.map((voter) => after(view.peers.get(voter.name)?.heardAt ?? NEVER_HEARD, silentAfterMs(rules)));
+  const ends = others.map(({ name }) => {
+    const peer = view.peers.get(name);
+    return peer === undefined ? NEVER_HEARD : after(peer.heardAt, peer.silentMs);
+  });
   const last = ends.sort((a, b) => b - a)[majorityOf(voters.length) - 2];
   return Math.max(view.setAt, last ?? view.setAt) as MonotonicMs;
 }
@@ -193,7 +234,7 @@ function present(rules: ViewRules, view: ViewState, now: MonotonicMs): readonly 
   view.set?.voters.forEach(({ name }) => {
     const peer = name === rules.self ? undefined : view.peers.get(name);
     if (peer === undefined || peer.heartbeat.epoch !== view.set?.epoch) return;
-    const silentAt = after(peer.heardAt, silentAfterMs(rules));
+    const silentAt = after(peer.heardAt, peer.silentMs);
     if (now >= silentAt) return;
     heartbeats.push(peer.heartbeat);
     if (silentAt < until) until = silentAt;
@@ -305,7 +346,11 @@ export function ageView(view: ViewState, byMs: number): ViewState {
     name,
     { ...peer, heardAt: after(peer.heardAt, -byMs) },
   ]);
-  return { ...view, peers: new Map(aged) };
+  const others = [...view.others].map(([name, other]): [string, Other] => {
+    const { heardAt } = other;
+    return [name, { ...other, heardAt: heardAt === undefined ? undefined : after(heardAt, -byMs) }];
+  });
+  return { ...view, peers: new Map(aged), others: new Map(others) };
 }
 
 /** Whether `name` should have been heard by now: its first heartbeat is overdue. */
@@ -320,9 +365,9 @@ export function viewDeadline(rules: ViewRules, view: ViewState, now: MonotonicMs
   const note = (end: MonotonicMs): void => {
     if (end > now && end < next) next = end;
   };
-  view.peers.forEach(({ heardAt }) => {
+  view.peers.forEach(({ heardAt, silentMs }) => {
     note(after(heardAt, rules.intervalMs * OVERDUE_INTERVALS));
-    note(after(heardAt, silentAfterMs(rules)));
+    note(after(heardAt, silentMs));
   });
   if (view.set !== undefined) note(after(view.setAt, silentAfterMs(rules)));
   return next;

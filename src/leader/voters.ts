@@ -61,7 +61,7 @@ export function writeVoters(set: VoterSet): string {
 
 /**
  * The set the leader wants: itself and every registered member that is not leaving and has been heard lately (or has only
- * just registered), present voters before newcomers, at most VOTERS_MAX. The present set when nothing changes.
+ * just registered), present voters before newcomers, at most so many. The present set when nothing changes.
  */
 export function wantedVoters(options: {
   readonly self: Voter;
@@ -70,8 +70,10 @@ export function wantedVoters(options: {
   /** When each was last heard, or first seen as a member. */
   readonly lastSeenAt: ReadonlyMap<string, MonotonicMs>;
   readonly now: MonotonicMs;
+  /** How many vote at most; default VOTERS_MAX, which is the limit. */
+  readonly votersMax?: number | undefined;
 }): VoterSet {
-  const { self, present, members, lastSeenAt, now } = options;
+  const { self, present, members, lastSeenAt, now, votersMax = VOTERS_MAX } = options;
   const isAlive = (name: string): boolean => {
     const at = lastSeenAt.get(name);
     return at === undefined || now < after(at, VOTER_FORGET_MS);
@@ -85,8 +87,8 @@ export function wantedVoters(options: {
   const added = [...byName.values()]
     .filter((voter) => !keptNames.has(voter.name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  const chosen = [...kept, ...added].slice(0, VOTERS_MAX);
-  const voters = chosen.some((voter) => voter.name === self.name) ? chosen : [...chosen.slice(0, VOTERS_MAX - 1), self];
+  const chosen = [...kept, ...added].slice(0, votersMax);
+  const voters = chosen.some((voter) => voter.name === self.name) ? chosen : [...chosen.slice(0, votersMax - 1), self];
   const isSame = present !== undefined && JSON.stringify(present.voters) === JSON.stringify(voters);
   return isSame ? present : { epoch: (present?.epoch ?? 0) + 1, voters };
 }

@@ -14,7 +14,7 @@ import type { AgentEvent } from '../agent/event.ts';
 import type { Config } from '../config/config.ts';
 import type { ApiClient } from '../kube/client.ts';
 import { findClusterUid, followHeartbeatKey } from '../kube/heartbeat-key.ts';
-import { MEMBERS_MAX, openMembers, type Members, type RegisteredMember } from '../kube/members.ts';
+import { openMembers, type Members, type RegisteredMember } from '../kube/members.ts';
 import { watchNode } from '../kube/node-watch.ts';
 import type { Member } from '../leader/voters.ts';
 import { logFunction, type Log } from '../observe/log.ts';
@@ -233,9 +233,7 @@ class NodeCandidacy implements Candidacy {
     this.#options.onMembers?.(members);
     dispatch({
       kind: 'members.observed',
-      members: members
-        .slice(0, MEMBERS_MAX)
-        .map(({ name, addresses, port, isLeaving }) => ({ name, addresses, port, isLeaving })),
+      members: members.map(({ name, addresses, port, isLeaving }) => ({ name, addresses, port, isLeaving })),
     });
     const isRegistered = others.length < members.length;
     if (this.#isRegistered && !isRegistered) {

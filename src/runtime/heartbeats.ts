@@ -101,7 +101,9 @@ const MEANINGS: Readonly<Record<string, string>> = {
 };
 /** Unproven ones in a row that are no matter of starting up any more. */
 const UNPROVEN_MAX = 50;
-const PEERS_MAX = 64;
+const PEERS_MAX = 512;
+/** Lists that are sent to: voters, members without a vote. */
+const AIMS_MAX = 2;
 const SEQUENCE_MAX = 0xffff_ffff;
 /** The kernel's count of dropped datagrams is read once in so many rounds. */
 const DROPS_READ_EVERY = 100;
@@ -116,6 +118,8 @@ export function isSendableName(name: string): boolean {
   return /^[\x21-\x7e]{1,253}$/.test(name);
 }
 
+type Aim = ReadonlyMap<Voter, readonly HeartbeatTarget[]>;
+
 class RunningHeartbeats implements Heartbeats {
   readonly #options: HeartbeatsOptions;
   readonly #now: () => number;
@@ -128,8 +132,8 @@ class RunningHeartbeats implements Heartbeats {
   #incarnation: Uint8Array = randomBytes(INCARNATION_LENGTH);
   #sequence = 0;
   #kernelDrops = 0;
-  #to: readonly Voter[] = [];
-  #targets: ReadonlyMap<Voter, readonly HeartbeatTarget[]> = new Map();
+  /** Where those are reached whom we send to: the voters, and those without a vote. */
+  readonly #aims = new Map<readonly Voter[], Aim>();
 
   constructor(options: HeartbeatsOptions) {
     this.#options = options;
@@ -169,7 +173,7 @@ class RunningHeartbeats implements Heartbeats {
     const key = this.#keys.sending;
     const clusterId = this.#clusterId;
     if (key === undefined || clusterId === undefined) return;
-    this.#aim(to);
+    const aim = this.#aim(to);
     this.#count();
     for (const voter of to) {
       const peer = this.#peer(voter.name);
@@ -188,7 +192,7 @@ class RunningHeartbeats implements Heartbeats {
         sender: this.#options.self,
       });
       const datagram = Buffer.concat([covered, tagOf(key, covered)]);
-      for (const target of this.#targets.get(voter) ?? []) this.#socket.send(datagram, target);
+      for (const target of aim.get(voter) ?? []) this.#socket.send(datagram, target);
     }
   }
 
@@ -206,7 +210,7 @@ class RunningHeartbeats implements Heartbeats {
   }
 
   networkChanged(): void {
-    this.#to = [];
+    this.#aims.clear();
   }
 
   close(): void {
@@ -214,18 +218,26 @@ class RunningHeartbeats implements Heartbeats {
     this.#socket.close();
   }
 
-  /** Works out where the voters are reached, when they changed: the first address of each family. */
-  #aim(to: readonly Voter[]): void {
-    if (to.length === this.#to.length && to.every((voter, place) => voter === this.#to[place])) return;
-    this.#to = to;
+  /** Works out where somebody is reached, when that changed: the first address of each family. */
+  #aim(to: readonly Voter[]): Aim {
+    const known = this.#aims.get(to);
+    if (known !== undefined) return known;
     const addresses = new Map(to.map((voter) => [voter, addressesOf(voter, this.#socket.families)]));
-    this.#targets = new Map(
+    const aim: Aim = new Map(
       [...addresses].map(([voter, list]) => [voter, list.map((address) => heartbeatTarget(address, voter.port))]),
     );
+    this.#aims.set(to, aim);
+    for (const oldest of this.#aims.keys()) {
+      if (this.#aims.size <= AIMS_MAX) break;
+      this.#aims.delete(oldest);
+    }
     const own = this.#options.ownPrefixes();
     const isOnLink = (address: Ip): boolean => own.some((prefix) => prefixContains(prefix, address));
-    const all = [...addresses.values()].flat();
+    const all = [...this.#aims.keys()].flatMap((list) =>
+      list.flatMap((voter) => addressesOf(voter, this.#socket.families)),
+    );
     this.#socket.setOnLink(all.length > 0 && all.every(isOnLink));
+    return aim;
   }
 
   /** The number of the next round. All datagrams of a round carry it: the second family's copy is known by it. */
@@ -286,10 +298,10 @@ class RunningHeartbeats implements Heartbeats {
   /** Over every family that its heartbeats go by. */
   #sendTo(name: string, datagram: Uint8Array): boolean {
     let isSent = false;
-    for (const [voter, targets] of this.#targets) {
-      if (voter.name !== name) continue;
-      for (const target of targets) isSent = this.#socket.send(datagram, target) || isSent;
-    }
+    const aims = [...this.#aims.values()].flatMap((aim) => [...aim]);
+    // Somebody who got a vote a moment ago may be in both lists.
+    const [, targets = []] = aims.findLast(([voter]) => voter.name === name) ?? [];
+    for (const target of targets) isSent = this.#socket.send(datagram, target) || isSent;
     return isSent;
   }
 
@@ -324,7 +336,7 @@ function addressesOf(voter: Voter, families: readonly Family[]): readonly Ip[] {
 
 function heartbeatOf(beat: HeartbeatDatagram, incarnation: string): Heartbeat {
   const { sender, sequence, epoch, hears, supports, term, priority } = beat;
-  const { isApiWorking, isEligible, isDraining, isHolding, isLeading, isProvisional } = beat;
+  const { isApiWorking, isEligible, isDraining, isHolding, isLeading, isProvisional, misses, intervalMs } = beat;
   return {
     sender,
     incarnation,
@@ -340,5 +352,7 @@ function heartbeatOf(beat: HeartbeatDatagram, incarnation: string): Heartbeat {
     isHolding,
     isLeading,
     isProvisional,
+    misses,
+    intervalMs,
   };
 }

@@ -12,8 +12,8 @@ const RUNS = { numRuns: 20_000 };
 const u32 = fc.nat(0xffff_ffff);
 const octets = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length });
 const beat: fc.Arbitrary<HeartbeatDatagram> = fc.record({
-  version: fc.constant(1),
-  versions: fc.record({ lowest: fc.constant(1), highest: fc.integer({ min: 1, max: 255 }) }),
+  version: fc.constant(2),
+  versions: fc.record({ lowest: fc.constant(1), highest: fc.integer({ min: 2, max: 255 }) }),
   isApiWorking: fc.boolean(),
   isEligible: fc.boolean(),
   isDraining: fc.boolean(),
@@ -31,6 +31,8 @@ const beat: fc.Arbitrary<HeartbeatDatagram> = fc.record({
   supports: fc.option(fc.nat(254), { nil: undefined }),
   priority: fc.nat(255),
   term: u32,
+  intervalMs: fc.nat(0xffff),
+  misses: fc.array(u32, { maxLength: 64 }),
   keyId: u32,
   sender: fc.stringMatching(/^[a-z0-9.-]{1,253}$/),
 });
@@ -46,7 +48,7 @@ it('decoding a heartbeat answers for any octets, and refuses within them', () =>
 });
 
 it('decoding a heartbeat answers for any octets behind a right beginning', () => {
-  const beginning = Uint8Array.of(0x48, 0x46, 0x68, 0x62, 1, 1, 1);
+  const beginning = Uint8Array.of(0x48, 0x46, 0x68, 0x62, 2, 1, 2);
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 400, size: 'max' }), (bytes) => {
       const datagram = Uint8Array.from([...beginning, ...bytes]);

@@ -40,6 +40,8 @@ const BEAT = {
   isHolding: false,
   isLeading: false,
   isProvisional: false,
+  misses: [],
+  intervalMs: 100,
   priority: 100,
 };
 

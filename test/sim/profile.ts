@@ -110,15 +110,18 @@ export function withServices(profile: Profile, dice: Dice): Profile {
   const { rules } = profile;
   const hasName = rules.sources.some(({ kind }) => kind === 'name');
   const sources = hasName || dice.chance(0.5) ? [] : rules.sources;
+  const nodeCount = dice.pick([3, 3, 3, 4, 5]);
+  // As in a cluster of a dozen nodes, at the price of six: some live without a vote.
+  const votersMax = dice.chance(0.4) ? 3 : undefined;
   return {
     ...profile,
-    nodeCount: dice.pick([3, 3, 3, 4, 5]),
+    nodeCount: votersMax === undefined ? nodeCount : dice.pick([4, 5, 6]),
     rules: {
       ...rules,
       sources,
       interfaceName: 'eth0',
       services: { isEnabled: true },
-      heartbeat: { ...rules.heartbeat, isEnabled: true },
+      heartbeat: { ...rules.heartbeat, isEnabled: true, votersMax },
     },
   };
 }

@@ -102,14 +102,14 @@ export class ServicesWatchman {
     const { schedule, rules, services } = this.#options;
     const view = node.process?.state.peers.view;
     const voters = view?.set?.voters ?? [];
-    const isVoter = voters.length >= 3 && voters.some(({ name }) => name === node.name);
+    const hasMajorities = voters.length >= 3 && rules.heartbeat.isEnabled;
     const isYoung = view?.set !== undefined && node.mono() - view.setAt < STANDING_MS;
     const silenceMs = rules.heartbeat.intervalMs * rules.heartbeat.multiplier + 20;
     const heard = voters.filter(({ name }) => {
       const at = this.#heardAt.get(`${node.name}<${name}`) ?? Number.NEGATIVE_INFINITY;
       return name === node.name || schedule.now - at <= silenceMs;
     });
-    const isAlone = services.isSpread && isVoter && !isYoung && heard.length < majorityOf(voters.length);
+    const isAlone = services.isSpread && hasMajorities && !isYoung && heard.length < majorityOf(voters.length);
     if (!isAlone) this.#aloneSince.delete(node.name);
     else if (!this.#aloneSince.has(node.name)) this.#aloneSince.set(node.name, schedule.now);
   }

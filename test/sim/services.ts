@@ -148,6 +148,16 @@ export class SimServices {
     if (set === undefined || set.voters.length < 3) return false;
     const isAlike = well.every((node) => node.process?.state.peers.view.set?.epoch === set.epoch && this.isTold(node));
     const voters = well.filter(({ name }) => set.voters.some((voter) => voter.name === name));
-    return isAlike && voters.length === well.length && voters.length >= majorityOf(set.voters.length);
+    const mute = well.filter((node) => !voters.includes(node));
+    // Who has no vote is heard by the voters once they know of each other.
+    const areHeard = voters.every(({ process }) =>
+      mute.every(({ name }) => process?.state.peers.view.others.get(name)?.heardAt !== undefined),
+    );
+    // Who never registered is in no plan of the running process: nobody knows whether it lives.
+    const others = voters[0]?.process?.state.peers.view.others;
+    const isKnown = (name: string): boolean =>
+      set.voters.some((voter) => voter.name === name) || others?.has(name) === true;
+    const areKnown = this.#options.nodes.every(({ name }) => isKnown(name));
+    return isAlike && areHeard && areKnown && voters.length >= majorityOf(set.voters.length);
   }
 }

@@ -7,6 +7,7 @@
  */
 
 import { NEVER, after } from '../../base/time.ts';
+import { isOtherDraining } from '../../leader/others.ts';
 import { isHeard } from '../../leader/view.ts';
 import type { AddressDuty } from '../../services/duty.ts';
 import { isSamePrefix } from '../../base/ip.ts';
@@ -153,7 +154,8 @@ function gainOf(turn: Turn, address: string, { former }: ServiceEntry, before: S
 /** The former owner is heard, and says that it goes: it answers on until it hears us. */
 function isConsenting({ liveness, rules, state, now }: Turn, former: string | undefined): boolean {
   if (former === undefined || liveness.lost.includes(former) || !liveness.draining.includes(former)) return false;
-  return isHeard(viewRules(rules), state.peers.view, former, now);
+  const { view } = state.peers;
+  return isHeard(viewRules(rules), view, former, now) || isOtherDraining(view, former, now);
 }
 
 /** The duty may come before the word of who goes: asking the wire, we learn that there is no need to. */

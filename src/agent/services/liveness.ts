@@ -3,17 +3,27 @@
  * itself. Worked out anew in each turn from a handful of voters; nothing here looks at an address.
  *
  *   lost       a majority of the voters misses it; with fewer than three voters the leader's own ears decide
- *   draining   it said so in its last heartbeat (one that falls silent on its way out doesn't come back by that)
+ *   draining   it said so in its last heartbeat (one that falls silent on its way out doesn't come back by that), or in its
+ *              registration, which is all that members without a vote know of one another
  *   standing   three voters or more: a majority is heard, API or not, and doesn't say that it misses us (whom nobody hears
  *              is replaced, and may not be told); fewer: it leads, sees the Lease being renewed, or the API is away and all
  *              other voters are heard; svc_election=false: it leads
  *
- * A node that left the voter set keeps its last verdict for REMEMBER_MS: by then the duty says what it is.
+ * A node that is no member any more keeps its last verdict for REMEMBER_MS: by then the duty says what it is.
  */
 
 import { after, NEVER, type MonotonicMs } from '../../base/time.ts';
 import { ISOLATION_PATIENCE_MS } from '../../leader/tenure.ts';
-import { hearsMajority, holding, isHeard, isMissedByMajority, isMissing, majorityLostAt } from '../../leader/view.ts';
+import { countMissingOther, isOtherLost, voterMajorityLostAt } from '../../leader/others.ts';
+import {
+  holding,
+  isHeard,
+  isMissedByMajority,
+  isMissing,
+  isVoter,
+  majorityLostAt,
+  type ViewState,
+} from '../../leader/view.ts';
 import type { AddressDuty } from '../../services/duty.ts';
 import { isApiWorking, isDraining, viewRules } from '../assessment.ts';
 import type { AgentRules, AgentState } from '../state.ts';
@@ -55,19 +65,23 @@ export interface Judged {
 /** Objects of `before` are handed on where nothing changed. */
 export function judgeLiveness(rules: AgentRules, state: AgentState, now: MonotonicMs): Judged {
   const before = state.services;
-  const voters = state.peers.view.set?.voters ?? NOBODY;
+  const { view, members } = state.peers;
   const lost: string[] = [];
   const draining: string[] = [];
-  for (const { name } of voters) {
+  for (const { name } of view.set?.voters ?? NOBODY) {
     if (name === rules.node) continue;
     if (isLost(rules, state, name, now)) lost.push(name);
-    if (state.peers.view.peers.get(name)?.heartbeat.isDraining === true) draining.push(name);
+    if (view.peers.get(name)?.heartbeat.isDraining === true) draining.push(name);
   }
   if (isLeaving(state)) draining.push(rules.node);
-  for (const { name, isLeaving: isGoing } of state.peers.members) {
-    if (isGoing && name !== rules.node && !voters.some((voter) => voter.name === name)) draining.push(name);
+  if (hasMajorities(view)) {
+    for (const name of view.others.keys()) if (isOtherLost(viewRules(rules), view, name, now)) lost.push(name);
   }
-  const departed = departedOf(before, voters, now);
+  for (const { name, isLeaving: isGoing } of members) {
+    if (name === rules.node || view.set?.voters.some((voter) => voter.name === name) === true) continue;
+    if (isGoing || view.others.get(name)?.isDraining === true) draining.push(name);
+  }
+  const departed = departedOf(before, view, now);
   departed.forEach(({ kind }, name) => {
     const list = kind === 'lost' ? lost : draining;
     if (!list.includes(name)) list.push(name);
@@ -91,8 +105,13 @@ export function isLeaving(state: AgentState): boolean {
 function isLost(rules: AgentRules, state: AgentState, name: string, now: MonotonicMs): boolean {
   const own = viewRules(rules);
   const { view } = state.peers;
-  if ((view.set?.voters.length ?? 0) >= MAJORITY_VOTERS_MIN) return isMissedByMajority(own, view, name, now);
+  if (hasMajorities(view)) return isMissedByMajority(own, view, name, now);
   return isLeading(state) && isMissing(own, view, name, now);
+}
+
+/** Whether a majority of the voters outlives the loss of one. */
+function hasMajorities({ set }: ViewState): boolean {
+  return (set?.voters.length ?? 0) >= MAJORITY_VOTERS_MIN;
 }
 
 /** By tenure: an election that leads has it, or ends its leading in the same turn. */
@@ -100,20 +119,17 @@ function isLeading({ election }: AgentState): boolean {
   return election.phase === 'leading' && !election.isResigning;
 }
 
-function departedOf(
-  before: ServicesState,
-  voters: readonly { readonly name: string }[],
-  now: MonotonicMs,
-): Judged['departed'] {
-  const isVoter = (name: string): boolean => voters.some((voter) => voter.name === name);
-  const { liveness, departed, voterNames } = before;
+function departedOf(before: ServicesState, { set, others }: ViewState, now: MonotonicMs): Judged['departed'] {
+  const isThere = (name: string): boolean =>
+    others.has(name) || set?.voters.some((voter) => voter.name === name) === true;
+  const { liveness, departed, memberNames } = before;
   let kept = departed;
   departed.forEach(({ until }, name) => {
-    if (now >= until || isVoter(name)) kept = withDeparted(kept, name, undefined);
+    if (now >= until || isThere(name)) kept = withDeparted(kept, name, undefined);
   });
-  for (const name of voterNames) {
+  for (const name of memberNames) {
     const kind = liveness.lost.includes(name) ? 'lost' : liveness.draining.includes(name) ? 'draining' : undefined;
-    if (kind === undefined || isVoter(name) || departed.has(name)) continue;
+    if (kind === undefined || isThere(name) || departed.has(name)) continue;
     kept = withDeparted(kept, name, { kind, until: after(now, REMEMBER_MS) });
   }
   return kept;
@@ -140,19 +156,26 @@ function hasStanding(rules: AgentRules, state: AgentState, now: MonotonicMs): bo
   if (!state.services.isSpread) return isLeading(state);
   const own = viewRules(rules);
   const { view } = state.peers;
-  const voters = view.set?.voters ?? NOBODY;
-  const isVoter = rules.heartbeat.isEnabled && voters.some(({ name }) => name === rules.node);
-  if (isVoter && voters.length >= MAJORITY_VOTERS_MIN) {
+  if (rules.heartbeat.isEnabled && hasMajorities(view)) {
     const { missedSince } = state.services;
     if (missedSince !== undefined && now >= after(missedSince, ISOLATION_PATIENCE_MS)) return false;
-    if (hearsMajority(own, view, now)) return true;
+    const lostAt = aloneSince(rules, state, now);
     // Patience is for who had it: two voters heard one after the other are no majority.
-    const lostAt = state.services.liveness.hasStanding ? majorityLostAt(own, view, now) : undefined;
-    return lostAt !== undefined && now < after(lostAt, ISOLATION_PATIENCE_MS);
+    const isPatient = state.services.liveness.hasStanding;
+    return lostAt === undefined || (isPatient && now < after(lostAt, ISOLATION_PATIENCE_MS));
   }
   if (isLeading(state) || now < leaseFreshUntil(rules, state)) return true;
-  const hearsAll = !isVoter || voters.every(({ name }) => isHeard(own, view, name, now));
+  const voters = view.set?.voters ?? NOBODY;
+  const hearsAll =
+    !rules.heartbeat.isEnabled || !isVoter(own, view) || voters.every(({ name }) => isHeard(own, view, name, now));
   return state.election.observed !== undefined && !isApiWorking(rules, state, now) && hearsAll;
+}
+
+/** Since when this node has heard no majority of the voters; undefined while it does. */
+function aloneSince(rules: AgentRules, state: AgentState, now: MonotonicMs): MonotonicMs | undefined {
+  const own = viewRules(rules);
+  const { view } = state.peers;
+  return isVoter(own, view) ? majorityLostAt(own, view, now) : voterMajorityLostAt(view, now);
 }
 
 /** A leader that goes is replaced when its Lease ends: who waits for that has standing a little beyond it. */
@@ -178,7 +201,7 @@ function isSameList(a: readonly string[], b: readonly string[]): boolean {
 
 /** When time alone may change something that no deadline of the election or of the view stands for. */
 export function livenessDeadline(rules: AgentRules, state: AgentState, now: MonotonicMs): MonotonicMs {
-  const lostAt = majorityLostAt(viewRules(rules), state.peers.view, now);
+  const lostAt = hasMajorities(state.peers.view) ? aloneSince(rules, state, now) : undefined;
   let next = NEVER;
   const note = (moment: MonotonicMs): void => {
     if (moment > now && moment < next) next = moment;
@@ -195,7 +218,7 @@ export function livenessDeadline(rules: AgentRules, state: AgentState, now: Mono
 export function countMissing(rules: AgentRules, state: AgentState, now: MonotonicMs): number {
   const { view } = state.peers;
   const place = view.set?.voters.findIndex(({ name }) => name === rules.node) ?? -1;
-  if (place < 0) return 0;
+  if (place < 0) return countMissingOther(viewRules(rules), view, rules.node, now);
   let count = 0;
   view.peers.forEach(({ heartbeat }, name) => {
     if (heartbeat.epoch !== view.set?.epoch || !isHeard(viewRules(rules), view, name, now)) return;

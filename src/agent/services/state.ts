@@ -136,9 +136,9 @@ export interface ServicesState {
   readonly liveness: Liveness;
   /** This node has had standing since it knew its duty: what it found at start is decided on. */
   readonly hasStood: boolean;
-  /** Who left the voter set lost or draining, and the names in the set as last seen. */
+  /** Who was lost or draining when it ceased to be a member, and the names of the members as last seen. */
   readonly departed: ReadonlyMap<string, Departed>;
-  readonly voterNames: readonly string[];
+  readonly memberNames: readonly string[];
   /** Answers about tentative addresses, by IP text, while these are in the duty. */
   readonly inquiries: ReadonlyMap<string, InquiryAnswer>;
   /** How many addresses this node is the owner of, answers for, and has anything to do with. */
@@ -192,7 +192,7 @@ export function startServices(): ServicesState {
     found: emptyShards(),
     liveness: NO_LIVENESS,
     departed: new Map(),
-    voterNames: [],
+    memberNames: [],
     hasStood: false,
     inquiries: new Map(),
     counts: { own: 0, held: 0, involved: 0 },

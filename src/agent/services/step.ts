@@ -161,17 +161,21 @@ function isAboutServices(event: AgentEvent): boolean {
 }
 
 function withJudged(state: AgentState, services: ServicesState, judged: Judged): AgentState {
-  const voterNames = votersOf(state, services);
+  const memberNames = membersOf(state, services);
   const isSame =
-    services === state.services && judged.departed === services.departed && voterNames === services.voterNames;
-  return isSame ? state : { ...state, services: { ...services, departed: judged.departed, voterNames } };
+    services === state.services && judged.departed === services.departed && memberNames === services.memberNames;
+  return isSame ? state : { ...state, services: { ...services, departed: judged.departed, memberNames } };
 }
 
-function votersOf(state: AgentState, services: ServicesState): readonly string[] {
-  const names = (state.peers.view.set?.voters ?? []).map(({ name }) => name);
-  const { voterNames } = services;
-  const isSame = names.length === voterNames.length && names.every((name, index) => name === voterNames[index]);
-  return isSame ? voterNames : names;
+function membersOf(state: AgentState, services: ServicesState): readonly string[] {
+  const { set, others } = state.peers.view;
+  const { memberNames } = services;
+  const voters = set?.voters ?? [];
+  const isSame =
+    memberNames.length === voters.length + others.size &&
+    voters.every(({ name }, index) => name === memberNames[index]) &&
+    (others.size === 0 || memberNames.slice(voters.length).every((name) => others.has(name)));
+  return isSame ? memberNames : [...voters.map(({ name }) => name), ...others.keys()];
 }
 
 function beginTurn(
@@ -371,7 +375,7 @@ function finishTurn(turn: Turn, judged: Judged): ServicesStep {
     liveness: judged.liveness,
     hasStood: services.hasStood || (services.isDutyKnown && judged.liveness.hasStanding),
     departed: judged.departed,
-    voterNames: votersOf(state, services),
+    memberNames: membersOf(state, services),
     inquiries: turn.inquiries.map,
     counts: turn.counts,
     moves: finishMoves(services, turn.moves),

@@ -10,8 +10,10 @@
  *      8  cluster id                         16      56  key id                              4
  *     24  incarnation                         8      60  length of the sender's name         1
  *     32  sequence                            4      61  sender's name (printable ASCII) 1…253
- *     36  echo: incarnation, first octets     4       …  tag: HMAC-SHA-256 of all before    32
- *     40  echo: sequence                      4
+ *     36  echo: incarnation, first octets     4       …  version 2: interval, ms             2
+ *     40  echo: sequence                      4       …  members missed without a vote, n    1
+ *                                                     …  hashes of their names             4·n
+ *                                                     …  tag: HMAC-SHA-256 of all before    32
  *
  * The tag is made and checked by whoever has the key: here it is 32 octets. The echo says which datagram of the receiver
  * its sender heard last: only who hears us now can know it, so a recorded datagram of an earlier run proves nothing.
@@ -27,9 +29,11 @@ import { malformed, ok, type Decoded } from '../../base/outcome.ts';
 import { decodeSender, encodeSender, SENDER_MAX } from './sender.ts';
 
 /** Versions that this code reads and writes. */
-export const HEARTBEAT_VERSIONS: VersionRange = { lowest: 1, highest: 1 };
-/** The largest datagram is 346 octets; no path that carries IPv6 fragments it (RFC 8200 §5). */
-export const DATAGRAM_MAX = 512;
+export const HEARTBEAT_VERSIONS: VersionRange = { lowest: 1, highest: 2 };
+/** Of members missed. */
+const MISSES_MAX = 64;
+/** The largest datagram is 605 octets; no path that carries IPv6 fragments it (RFC 8200 §5). */
+export const DATAGRAM_MAX = 640;
 export const TAG_LENGTH = 32;
 export const CLUSTER_ID_LENGTH = 16;
 export const INCARNATION_LENGTH = 8;
@@ -77,6 +81,10 @@ export interface HeartbeatDatagram {
   /** 0–255. */
   readonly priority: number;
   readonly term: number;
+  /** How often the sender sends to the receiver, 0–65535 ms; 0 in version 1, which doesn't say. */
+  readonly intervalMs: number;
+  /** 32 bits of each missed member's name (leader/others.ts), at most 64; none in version 1. */
+  readonly misses: readonly number[];
   /** Which key made the tag: first four octets of its SHA-256. */
   readonly keyId: number;
   readonly sender: string;
@@ -105,7 +113,8 @@ export function encodeHeartbeat(beat: HeartbeatDatagram): Uint8Array {
   if (name.length === 0 || name.length > SENDER_MAX) {
     throw new RangeError(`a sender's name has 1 to ${SENDER_MAX} octets`);
   }
-  return new ByteWriter(FIXED_LENGTH + name.length)
+  const misses = beat.version < 2 ? [] : beat.misses.slice(0, MISSES_MAX);
+  const writer = new ByteWriter(FIXED_LENGTH + name.length + (beat.version < 2 ? 0 : 3 + 4 * misses.length))
     .u32(MAGIC)
     .u8(beat.version)
     .u8(beat.versions.lowest)
@@ -123,8 +132,11 @@ export function encodeHeartbeat(beat: HeartbeatDatagram): Uint8Array {
     .u32(beat.term)
     .u32(beat.keyId)
     .u8(name.length)
-    .bytes(name)
-    .finish();
+    .bytes(name);
+  if (beat.version < 2) return writer.finish();
+  writer.u16(beat.intervalMs).u8(misses.length);
+  for (const hash of misses) writer.u32(hash);
+  return writer.finish();
 }
 
 export interface DecodedHeartbeat {
@@ -151,12 +163,16 @@ export function decodeHeartbeat(datagram: Uint8Array): Decoded<DecodedHeartbeat,
   const term = reader.u32();
   const keyId = reader.u32();
   const nameLength = reader.u8();
-  const end = FIXED_LENGTH + nameLength;
-  const isCut = datagram.length < end + TAG_LENGTH;
-  const isLong = datagram.length > end + TAG_LENGTH;
-  if (nameLength === 0 || nameLength > SENDER_MAX || isLong) return malformed('bad-length', FIXED_LENGTH - 1);
-  if (isCut) return malformed('truncated', datagram.length);
-  const sender = decodeSender(reader.bytes(nameLength));
+  const name = reader.bytes(nameLength);
+  const intervalMs = version < 2 ? 0 : reader.u16();
+  const missesCount = version < 2 ? 0 : reader.u8();
+  const misses = Array.from({ length: Math.min(missesCount, MISSES_MAX) }, () => reader.u32());
+  const isLong = !reader.isOverrun && reader.remaining > TAG_LENGTH;
+  if (nameLength === 0 || nameLength > SENDER_MAX || missesCount > MISSES_MAX || isLong) {
+    return malformed('bad-length', FIXED_LENGTH - 1);
+  }
+  if (reader.isOverrun || reader.remaining < TAG_LENGTH) return malformed('truncated', datagram.length);
+  const sender = decodeSender(name);
   if (sender === undefined) return malformed('bad-name', FIXED_LENGTH);
   const beat: HeartbeatDatagram = {
     version,
@@ -178,6 +194,8 @@ export function decodeHeartbeat(datagram: Uint8Array): Decoded<DecodedHeartbeat,
     supports: supports === NOBODY ? undefined : supports,
     priority,
     term,
+    intervalMs,
+    misses,
     keyId,
     sender,
   };

@@ -1,8 +1,7 @@
 /**
- * What is known of each node for the plan: its Node object, and what its Holdfast registered about itself. Of voters the
- * agent knows better who is lost or drained, and says so by itself (settle.ts); the plan keeps them in line. A node beyond
- * the voters is heard by nobody: it counts while it is registered, doesn't leave, and its Node is Ready. That is so only
- * where there are as many voters as there may be: else who is alive is one of them.
+ * What is known of each node for the plan: its Node object, and what its Holdfast registered about itself. Who is lost or
+ * drained the agent knows better, and says so by itself (settle.ts); the plan keeps them in line. Members without a vote
+ * are there only where there are as many voters as there may be: else who is alive is one of them.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -90,16 +89,8 @@ export class NodeBook {
     if (member === undefined || published === undefined) {
       return { node, interfaces, isKubeProxyHealthy, isDraining: false, hasStanding: false };
     }
-    if (voters.includes(node.name)) {
-      return { node: uncordoned(node), interfaces, isKubeProxyHealthy, isDraining: false, hasStanding: true };
-    }
-    return {
-      node,
-      interfaces,
-      isKubeProxyHealthy,
-      isDraining: member.isLeaving,
-      hasStanding: node.isReady && voters.length >= VOTERS_MAX,
-    };
+    const isHeard = voters.includes(node.name) || voters.length >= VOTERS_MAX;
+    return { node: uncordoned(node), interfaces, isKubeProxyHealthy, isDraining: false, hasStanding: isHeard };
   }
 
   #read(member: RegisteredMember | undefined): PublishedFacts | undefined {

@@ -103,6 +103,8 @@ export class ServiceScript extends NodeScript {
       isHolding: isHolder,
       isLeading: isHolder,
       isProvisional: false,
+      misses: [],
+      intervalMs: 100,
       priority: 100,
       ...this.says.get(name),
       ...change,

@@ -34,6 +34,8 @@ function beat(sender: string, change: Partial<Heartbeat> = {}): Heartbeat {
     isHolding: false,
     isLeading: false,
     isProvisional: false,
+    misses: [],
+    intervalMs: 100,
     ...WELL,
     ...change,
   };

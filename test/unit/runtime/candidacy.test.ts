@@ -170,5 +170,7 @@ const BEAT = {
   isHolding: false,
   isLeading: false,
   isProvisional: false,
+  misses: [],
+  intervalMs: 100,
   priority: 100,
 };

@@ -26,6 +26,8 @@ const BEAT = {
   isHolding: false,
   isLeading: false,
   isProvisional: false,
+  misses: [],
+  intervalMs: 100,
   priority: 100,
 };
 const closers: (() => void)[] = [];
@@ -120,6 +122,8 @@ describe('two nodes', () => {
       isHolding: true,
       isLeading: true,
       isProvisional: false,
+      misses: [],
+      intervalMs: 100,
       priority: 255,
     };
     a.beats.send([voter(b)], said);
@@ -222,7 +226,7 @@ describe('a datagram that says nothing of now', () => {
     expect(b.heard).toEqual([]);
     expect(b.drops.length).toBe(datagram.length);
     expect([...reasons].sort()).toEqual(
-      ['bad-version', 'forged', 'foreign-cluster', 'not-heartbeat', 'truncated', 'unknown-key'].sort(),
+      ['bad-length', 'bad-version', 'forged', 'foreign-cluster', 'not-heartbeat', 'truncated', 'unknown-key'].sort(),
     );
     await deliver(datagram);
     expect(b.heard.length).toBe(1);
@@ -255,7 +259,7 @@ describe('a datagram that says nothing of now', () => {
   it('is dropped when it is cut, of a later version, or something else', async () => {
     const datagram = await intercept();
     await deliver(datagram.subarray(0, 60));
-    await deliver(Uint8Array.from([...datagram.subarray(0, 4), 2, 2, 2, ...datagram.subarray(7)]));
+    await deliver(Uint8Array.from([...datagram.subarray(0, 4), 3, 3, 3, ...datagram.subarray(7)]));
     await deliver(new TextEncoder().encode('GET / HTTP/1.1\r\n\r\n'));
     await deliver(new Uint8Array(2000));
     expect(b.drops).toEqual(['truncated', 'future-version', 'not-heartbeat', 'oversized']);
@@ -313,10 +317,10 @@ describe('a peer of a later version that still reads ours', () => {
     const b = await station('n2');
     const future = await openMiddleman();
     closers.push(() => future.close());
-    // Version 1, by hand, from a sender that reads versions 1 to 2.
+    // Version 1, by hand, from a sender that reads versions 1 to 3.
     const own = (sequence: number, echo: Uint8Array): Uint8Array => {
       const covered = Buffer.concat([
-        hex('48466862 01 01 02 03'),
+        hex('48466862 01 01 03 03'),
         Buffer.from(CLUSTER.replaceAll('-', ''), 'hex'),
         hex('1122334455667788'),
         Buffer.from([0, 0, 0, sequence]),
@@ -335,7 +339,7 @@ describe('a peer of a later version that still reads ours', () => {
     b.beats.send([{ name: 'n7', addresses: ['127.0.0.1'], port: future.port }], BEAT);
     await until(() => future.seen.length === 1, 'an answer');
     const answer = future.seen[0] ?? new Uint8Array(0);
-    expect([...answer.subarray(4, 7)]).toEqual([1, 1, 1]);
+    expect([...answer.subarray(4, 7)]).toEqual([2, 1, 2]);
     // The answer echoes it: first half of its incarnation, and its number.
     expect(answer.subarray(36, 44)).toEqual(hex('11223344 00000001'));
     future.send(own(2, Buffer.concat([answer.subarray(24, 28), answer.subarray(32, 36)])), b.port);

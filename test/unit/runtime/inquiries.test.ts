@@ -27,6 +27,8 @@ const BEAT = {
   isHolding: false,
   isLeading: false,
   isProvisional: false,
+  misses: [],
+  intervalMs: 100,
   priority: 100,
 };
 const QUESTION: Question = { subject: 'wire', address: ip('192.0.2.10') };

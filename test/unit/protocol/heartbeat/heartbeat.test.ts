@@ -30,6 +30,8 @@ const BEAT: HeartbeatDatagram = {
   supports: 2,
   priority: 100,
   term: 12,
+  intervalMs: 0,
+  misses: [],
   keyId: 0x630dcd29,
   sender: 'cp-1.example',
 };
@@ -115,8 +117,8 @@ describe('a heartbeat datagram', () => {
   });
 
   it.each([
-    ['future-version', 2, 2, 2],
-    ['future-version', 2, 1, 2],
+    ['future-version', 3, 2, 3],
+    ['future-version', 3, 1, 3],
     ['bad-version', 1, 2, 2],
     ['bad-version', 2, 1, 1],
     ['bad-version', 0, 0, 1],
@@ -127,7 +129,7 @@ describe('a heartbeat datagram', () => {
   });
 
   it('of a later version is known as such however short it is', () => {
-    expect(reasonOf(changed(4, 2, 2, 3).subarray(0, 7))).toBe('future-version');
+    expect(reasonOf(changed(4, 3, 2, 3).subarray(0, 7))).toBe('future-version');
   });
 
   it('needs a name of printable ASCII', () => {
@@ -144,6 +146,45 @@ describe('a heartbeat datagram', () => {
     const covered = encodeHeartbeat({ ...BEAT, sender: 'x'.repeat(253) });
     expect(covered.length + TAG_LENGTH).toBeLessThanOrEqual(DATAGRAM_MAX);
     expect(reasonOf(Uint8Array.from([...covered, ...TAG]))).toBe('ok');
+  });
+});
+
+/** The same with version 2's end, written and signed as above: (">HBII", 200, 2, …). */
+const BEAT_2: HeartbeatDatagram = {
+  ...BEAT,
+  version: 2,
+  versions: { lowest: 1, highest: 2 },
+  intervalMs: 200,
+  misses: [0xdeadbeef, 0x01020304],
+};
+const GOLDEN_2 = hex(
+  '48466862 02 01 02 0b 0123456789abcdef0123456789abcdef a0a1a2a3a4a5a6a7 00000007 b0b1b2b3 00000029' +
+    '00000003 0005 02 64 0000000c 630dcd29 0c 63702d312e6578616d706c65 00c8 02 deadbeef 01020304',
+);
+const DATAGRAM_2 = Uint8Array.from([...GOLDEN_2, ...TAG]);
+
+describe('a heartbeat of version 2', () => {
+  it('says how often it comes, and who is missed without a vote', () => {
+    expect(encodeHeartbeat(BEAT_2)).toEqual(GOLDEN_2);
+    expect(decodeHeartbeat(DATAGRAM_2)).toEqual({ ok: true, value: { beat: BEAT_2, covered: GOLDEN_2, tag: TAG } });
+  });
+
+  it('is refused when cut anywhere, and when there is more behind it', () => {
+    for (let length = 0; length < DATAGRAM_2.length; length += 1) {
+      expect([length, reasonOf(DATAGRAM_2.subarray(0, length))]).toEqual([length, 'truncated']);
+    }
+    expect(reasonOf(Uint8Array.from([...DATAGRAM_2, 0]))).toBe('bad-length');
+  });
+
+  it('names no more than fit, and is refused when it says that it does', () => {
+    const misses = Array.from({ length: 70 }, (_, index) => index);
+    const covered = encodeHeartbeat({ ...BEAT_2, sender: 'x'.repeat(253), misses });
+    expect(covered.length + TAG_LENGTH).toBeLessThanOrEqual(DATAGRAM_MAX);
+    const read = decodeHeartbeat(Uint8Array.from([...covered, ...TAG]));
+    expect(read).toMatchObject({ ok: true, value: { beat: { misses: misses.slice(0, 64) } } });
+    const tooMany = Uint8Array.from(DATAGRAM_2);
+    tooMany[GOLDEN_2.length - 9] = 65;
+    expect(reasonOf(tooMany)).toBe('bad-length');
   });
 });
 
