@@ -1,6 +1,6 @@
 /**
  * The ARP frames that Holdfast sends, whole: gratuitous ARP as kube-vip and switches know it, and the probe and
- * announcement of RFC 5227. Answering ARP requests is the kernel's work.
+ * announcement of RFC 5227, and the plain request. Answering ARP requests is the kernel's work.
  */
 
 import { ipFromBytes, type Ip } from '../../base/ip.ts';
@@ -43,6 +43,18 @@ export function arpProbeFrame(options: { readonly mac: Mac; readonly ip: Ip; rea
     senderIp: UNSPECIFIED,
     targetMac: MAC_ZERO,
     targetIp: ip,
+  });
+}
+
+/** "Who has target? Tell source, at mac" (RFC 826): asked as any host asks that wants to reach it. */
+export function arpRequestFrame(options: { readonly mac: Mac; readonly source: Ip; readonly target: Ip }): Uint8Array {
+  const { mac, source, target } = options;
+  return arpFrame(MAC_BROADCAST, {
+    operation: ARP_REQUEST,
+    senderMac: mac,
+    senderIp: source,
+    targetMac: MAC_ZERO,
+    targetIp: target,
   });
 }
 

@@ -8,7 +8,12 @@ import {
   decodeArpPacket,
   encodeArpPacket,
 } from '../../../../src/protocol/arp/arp.ts';
-import { arpAnnouncement, arpProbeFrame, gratuitousArpFrame } from '../../../../src/protocol/arp/frames.ts';
+import {
+  arpAnnouncement,
+  arpProbeFrame,
+  arpRequestFrame,
+  gratuitousArpFrame,
+} from '../../../../src/protocol/arp/frames.ts';
 import { frame, FRAME_COUNT, hex, readFrames } from '../../../vectors/neighbor/vectors.ts';
 import { ip, mac } from '../../base/values.ts';
 
@@ -155,6 +160,11 @@ describe('an ARP probe', () => {
     expect(probe.subarray(0, 6)).toEqual(hex('02000000000a'));
     expect(probe.subarray(6)).toEqual(arpProbeFrame(KUBE_VIP).subarray(6));
   });
+});
+
+it('asks as the kernel does (RFC 826)', () => {
+  const request = arpRequestFrame({ mac: mac('02:00:00:00:00:0a'), source: ip('10.99.0.1'), target: ip('10.99.0.2') });
+  expect(request).toEqual(frame('arp request'));
 });
 
 it('announces as the kernel does (RFC 5227 §2.3)', () => {
