@@ -107,6 +107,21 @@ export const SERVICE_ERRORS = {
     summary: 'Another machine answers for the address.',
     remedy: 'Find the machine with MAC {mac}, or take the address out of the pool (and of DHCP).',
   },
+  ADDRESS_UNANSWERED: {
+    summary: 'Nobody answers on the wire for an address that a node holds.',
+    remedy:
+      'Run `holdfast doctor` on {node}. If it finds nothing, look for the lost question with `tcpdump -eni {interface} arp or icmp6` there: when it does not arrive, another VLAN or a switch is between; when an answer leaves that does not arrive, it is port security, or a hypervisor that lets a port have one address only.',
+  },
+  ADDRESS_ANSWERED_ELSEWHERE: {
+    summary: 'Another machine than the one that holds the address answers for it on the wire.',
+    remedy:
+      'Find the machine with MAC {mac} (the switch knows its port) and remove {address} from it, or take the address out of the pool (and of DHCP).',
+  },
+  ADDRESS_ANSWERED_BY_NODE: {
+    summary: 'A node that does not hold the address answers for it on the wire.',
+    remedy:
+      'See what has it on {node}: `ip address show to {address}`. On kube-ipvs0 it is kube-proxy: set strictARP: true in its configuration (mode ipvs). Else remove it there.',
+  },
   ADDRESS_ORPHANED: {
     summary: 'The Service keeps an address that no pool holds any more.',
     remedy: 'Add the address to a pool, or clear it from the Service to get another.',

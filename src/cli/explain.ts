@@ -1,14 +1,15 @@
 /**
- * `holdfast explain CODE`: what an error code means and what to do. `holdfast explain service NS/NAME`: how it stands with a
- * Service, asked of the process on this node. Exit code 0 = all well, 1 = something isn't, 3 = not running.
+ * `holdfast explain CODE`: what an error code means and what to do. `holdfast explain service NS/NAME`, `address IP` and
+ * `vip`: how it stands with a Service, an address, or the virtual IPs, asked of the process on this node. Exit code 0 = all well, 1 = something isn't, 3 = not running.
  */
 
 import { styleText } from 'node:util';
 import { ERRORS, HoldfastError } from '../base/errors.ts';
-import { requestExplanation, type ExplanationStep } from '../observe/explain.ts';
+import { requestExplanation, type ExplainQuery, type ExplanationStep } from '../observe/explain.ts';
 import { failureText, socketPath } from '../observe/status-server.ts';
 
-const ANSWER_TIMEOUT_MS = 3000;
+/** The process asks other nodes, and the wire, for up to 1.2 s. */
+const ANSWER_TIMEOUT_MS = 5000;
 const EXIT_WELL = 0;
 const EXIT_ILL = 1;
 
@@ -23,11 +24,18 @@ export interface ExplainOptions {
 /** Runs the command and returns its exit code. Throws HoldfastError COMMAND_INVALID, or as requestExplanation. */
 export async function runExplain(options: ExplainOptions): Promise<number> {
   const [first = '', second, ...rest] = options.words;
-  if (first.toLowerCase() === 'service' && second !== undefined && rest.length === 0) {
-    return explainService(second, options);
-  }
+  const query = rest.length === 0 ? queryOf(first.toLowerCase(), second) : undefined;
+  if (query !== undefined) return explainQuery(query, options);
   if (second === undefined) return explainCode(first, options);
-  throw invalid('say a code, or `service NAMESPACE/NAME`');
+  throw invalid('say a code, `service NAMESPACE/NAME`, `address IP` or `vip`');
+}
+
+function queryOf(kind: string, name: string | undefined): ExplainQuery | undefined {
+  if (kind === 'vip') return name === undefined ? { kind: 'vip' } : { kind: 'address', text: name };
+  if (name === undefined) return undefined;
+  if (kind === 'address') return { kind: 'address', text: name };
+  if (kind !== 'service') return undefined;
+  return { kind: 'service', key: name.includes('/') ? name : `default/${name}` };
 }
 
 function explainCode(word: string, { isJson, write }: ExplainOptions): number {
@@ -40,26 +48,27 @@ function explainCode(word: string, { isJson, write }: ExplainOptions): number {
   return EXIT_WELL;
 }
 
-async function explainService(name: string, options: ExplainOptions): Promise<number> {
+async function explainQuery(query: ExplainQuery, options: ExplainOptions): Promise<number> {
   const { socket, isJson, isColored, write } = options;
-  const service = name.includes('/') ? name : `default/${name}`;
-  const request = { path: socketPath(socket), socket, service, timeoutMs: ANSWER_TIMEOUT_MS };
-  const explanation = await requestExplanation(request, failureText);
-  const isWell = explanation.steps.every(({ isOk, step }) => isOk !== false || step === 'candidate');
-  if (isJson) write(`${JSON.stringify(explanation, undefined, 2)}\n`);
+  const request = { path: socketPath(socket), socket, query, timeoutMs: ANSWER_TIMEOUT_MS };
+  const { subject, node, steps, json } = await requestExplanation(request, failureText);
+  const isWell = steps.every(({ isOk, step }) => isOk !== false || step === 'candidate');
+  if (isJson) write(`${JSON.stringify(json, undefined, 2)}\n`);
   else {
-    const lines = explanation.steps.map((step) => stepText(step, isColored));
-    write(`Service ${clean(explanation.service)}, as ${clean(explanation.node)} sees it\n\n${lines.join('\n')}\n`);
+    const lines = steps.map((step) => stepText(step, isColored));
+    write(`${clean(subject)}, as ${clean(node)} sees it\n\n${lines.join('\n')}\n`);
   }
   return isWell ? EXIT_WELL : EXIT_ILL;
 }
 
-function stepText({ isOk, step, detail, next }: ExplanationStep, isColored: boolean): string {
+function stepText({ isOk, step, detail, code, next }: ExplanationStep, isColored: boolean): string {
   const [mark, tint] =
     isOk === undefined ? (['?', 'yellow'] as const) : isOk ? (['✓', 'green'] as const) : (['✗', 'red'] as const);
   const painted = isColored ? styleText(tint, mark, { validateStream: false }) : mark;
   const indent = ' '.repeat(14);
-  const words = clean(detail).replaceAll('\n', `\n${indent}`);
+  // A candidate's code, and a pool's, stand in their words already.
+  const named = code === '' || detail.includes(code) ? detail : `${detail} (${code})`;
+  const words = clean(named).replaceAll('\n', `\n${indent}`);
   return `${painted} ${step.padEnd(12)}${words}${next === '' ? '' : `\n${indent}→ ${clean(next)}`}`;
 }
 

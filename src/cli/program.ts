@@ -224,9 +224,9 @@ function addExplain(program: Command, terminal: Terminal, exit: (code: number) =
   program
     .command('explain')
     .description(
-      'explain an error CODE, or how it stands with `service NAMESPACE/NAME` (exit code 0 all well, 1 something is not, 3 not running)',
+      'explain an error CODE, or how it stands with `service NAMESPACE/NAME`, `address IP` or `vip`: asks the other nodes and the wire (exit code 0 all well, 1 something is not, 3 not running)',
     )
-    .argument('<words...>', 'CODE, or: service NAMESPACE/NAME')
+    .argument('<words...>', 'CODE, or: service NAMESPACE/NAME, address IP, vip')
     .option('--json', 'print it as JSON', false)
     .option('--socket <socket>', 'status socket: a path or @name [vip_status_socket]')
     .action(async (words: string[], options: { json: boolean; socket?: string }) => {

@@ -19,11 +19,13 @@ import { watchNode } from '../kube/node-watch.ts';
 import type { Member } from '../leader/voters.ts';
 import { logFunction, type Log } from '../observe/log.ts';
 import { HEARTBEAT_VERSIONS } from '../protocol/heartbeat/heartbeat.ts';
+import type { InquiryReply, Question } from '../protocol/heartbeat/inquiry.ts';
 import type { InterfaceAddress, KernelChange } from '../protocol/netlink/records.ts';
 import type { Kernel } from '../system/kernel.ts';
 import type { Netfd } from '../system/netfd.ts';
 import { openApiProbe } from './api-probe.ts';
 import { openHeartbeats, type Heartbeats } from './heartbeats.ts';
+import type { Inquired } from './inquiries.ts';
 
 export interface CandidacyOptions {
   readonly config: Config;
@@ -37,6 +39,8 @@ export interface CandidacyOptions {
   readonly onDrop: (reason: string, count: number) => void;
   /** What is registered beside this node's addresses, for the sake of Services; asked at each registration. */
   readonly facts?: () => string | undefined;
+  /** Answers what other nodes ask of this one; never rejects. */
+  readonly answer?: (question: Question) => Promise<InquiryReply>;
   /** All members, with what each says of itself. */
   readonly onMembers?: (members: readonly RegisteredMember[]) => void;
 }
@@ -47,6 +51,8 @@ export interface Candidacy {
   /** Begins to listen and to watch. */
   start(): void;
   perform(effect: Extract<Effect, { kind: 'heartbeat.send' | 'member.register' }>): void;
+  /** Asks a node that is heard; never rejects. */
+  inquire(name: string, question: Question): Promise<Inquired>;
   /** The facts have changed: registers this node anew, if it is. */
   factsChanged(): void;
   /** Follows the addresses of this node, to know which peers are on its links. */
@@ -112,6 +118,10 @@ class NodeCandidacy implements Candidacy {
     else this.#register(effect.member);
   }
 
+  inquire(name: string, question: Question): Promise<Inquired> {
+    return this.#heartbeats?.inquire(name, question) ?? Promise.resolve({ ok: false, reason: 'not-ready' });
+  }
+
   kernelChanged(change: KernelChange): void {
     if (change.kind === 'overrun') this.#readPrefixes();
     else if (change.kind === 'address-gone') this.#prefixes.delete(keyOf(change.address));
@@ -139,7 +149,7 @@ class NodeCandidacy implements Candidacy {
   }
 
   #openHeartbeats(): Heartbeats | undefined {
-    const { config, netfd, log, onDrop, dispatch } = this.#options;
+    const { config, netfd, log, onDrop, dispatch, answer } = this.#options;
     const { port, intervalMs, multiplier } = config.heartbeat;
     try {
       return openHeartbeats({
@@ -151,6 +161,7 @@ class NodeCandidacy implements Candidacy {
         onDrop,
         onHeartbeat: (heartbeat) => dispatch({ kind: 'heartbeat.received', heartbeat }),
         ownPrefixes: () => [...this.#prefixes.values()],
+        ...(answer === undefined ? {} : { answer }),
       });
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;

@@ -24,6 +24,7 @@ import { watchClocks } from './clock-watch.ts';
 import { peerUser } from '../system/peer-credentials.ts';
 import { openCandidacy, type Candidacy } from './candidacy.ts';
 import { openKube, type Kube } from './kube-connection.ts';
+import { openExplainer, type Explainer } from './explainer.ts';
 import { frameDrop } from './frame-drop.ts';
 import { kernelTeller } from './kernel-teller.ts';
 import { startLoop, type Loop } from './loop.ts';
@@ -32,6 +33,8 @@ import { rulesOfConfig } from './rules.ts';
 import { openServices, type Services } from './services/services.ts';
 import { statusReport } from './status-report.ts';
 import { vipTexts } from './vip-texts.ts';
+import { askWire } from './wire-question.ts';
+import { openWitness, type Witness } from './witness.ts';
 
 export interface ManagerOptions {
   readonly config: Config;
@@ -68,6 +71,8 @@ class Manager {
   readonly #kube: Kube;
   readonly #candidacy: Candidacy;
   readonly #rules: AgentRules;
+  /** What this node can say about an address. */
+  readonly #witness: Witness;
   #loop: Loop | undefined;
   #status: StatusServer | undefined;
   #metrics: Metrics | undefined;
@@ -90,10 +95,17 @@ class Manager {
       dispatch: (event) => this.#dispatch(event),
       onDrop: (reason, count) => this.#metrics?.observeDrop('heartbeat', reason, count),
       facts: () => this.#services?.factsText,
+      answer: (question) => this.#witness(question),
       onMembers: (members) => this.#services?.membersObserved(members),
     });
     const { isHeartbeating } = this.#candidacy;
     this.#rules = rulesOfConfig(options.config, randomBytes(6).toString('hex'), isHeartbeating);
+    this.#witness = openWitness({
+      rules: this.#rules,
+      state: () => this.#loop?.state,
+      isKubeProxyHealthy: () => this.#services?.isKubeProxyHealthy(),
+      askWire: (place, ip) => askWire(netfd, place, ip),
+    });
   }
 
   async run(): Promise<number> {
@@ -240,12 +252,28 @@ class Manager {
         socket: config.observe.statusSocket,
         report: () => this.#report(),
         control: this.#control(),
-        explain: (service) => this.#services?.explain(service),
+        explain: this.#openExplainer(),
       });
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;
       log.warn(error.message, { component: 'status', code: error.code, remedy: error.remedy });
     }
+  }
+
+  #openExplainer(): Explainer {
+    return openExplainer({
+      rules: this.#rules,
+      isHeartbeating: this.#candidacy.isHeartbeating,
+      witness: this.#witness,
+      inquire: (name, question) => this.#candidacy.inquire(name, question),
+      state: () => this.#state(),
+      services: () => this.#services?.explainFacts(),
+    });
+  }
+
+  #state(): AgentState {
+    assert(this.#loop !== undefined, 'the loop runs before anybody asks');
+    return this.#loop.state;
   }
 
   /** Orders come from root, and from whoever runs this process. */
@@ -295,8 +323,7 @@ class Manager {
   }
 
   #report(): StatusReport {
-    assert(this.#loop !== undefined, 'the loop runs before anybody asks');
-    return statusReport(this.#rules, this.#loop.state, {
+    return statusReport(this.#rules, this.#state(), {
       version: this.#options.version,
       now: now(),
       wallMs: Date.now(),

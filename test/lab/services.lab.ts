@@ -132,7 +132,9 @@ describe('addresses spread over the nodes', () => {
     expect(text).toContain(`✓ allocation  ${address} of pool svc_pools`);
     expect(text).toMatch(/✓ candidate +n1 answers on eth0/);
     expect(text).toContain(`✓ owner       ${owner.name} answers for ${address}: `);
-    expect(text).toMatch(/✓ here +holding on eth0 for \d+ s, announced \d+ times/);
+    expect(text).toMatch(
+      new RegExp(`✓ holding +${owner.name}: holding on eth0 \\(${owner.mac}\\) for .+, announced \\d+ times`),
+    );
     expect(services.holdfast(owner, ['status'])).toMatch(/Services\nserved +13 Services, none pending; 13 addresses/);
   }, 30_000);
 

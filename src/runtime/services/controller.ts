@@ -170,6 +170,12 @@ export class ServicesController {
     return this.#book.booked.endpoints;
   }
 
+  /** As the node published it, or sees itself; undefined: it can't be seen. */
+  isKubeProxyHealthy(node: string): boolean | undefined {
+    const facts = node === this.#options.config.nodeName ? this.#ownFacts.facts : this.#nodes.published.get(node);
+    return facts?.isKubeProxyHealthy;
+  }
+
   kernelChanged(change: KernelChange): void {
     this.#ownFacts.kernelChanged(change);
   }

@@ -4,11 +4,10 @@ import { parseIp, type Ip } from '../../base/ip.ts';
 import type { ServiceMove } from '../../agent/services/state.ts';
 import type { AgentState } from '../../agent/state.ts';
 import type { Config } from '../../config/config.ts';
-import type { Explanation } from '../../observe/explain.ts';
 import type { ServicesStatus } from '../../observe/services-model.ts';
 import { vipTexts } from '../vip-texts.ts';
 import { ServicesController, type ServicesOptions } from './controller.ts';
-import { explainService } from './explaining.ts';
+import type { ExplainFacts } from './explaining.ts';
 import { servicesStatus } from './services-report.ts';
 
 export interface Services extends Pick<
@@ -16,7 +15,9 @@ export interface Services extends Pick<
   'factsText' | 'kernelChanged' | 'membersObserved' | 'turned' | 'close'
 > {
   status(): ServicesStatus | undefined;
-  explain(service: string): Explanation;
+  explainFacts(): ExplainFacts;
+  /** Of this node. */
+  isKubeProxyHealthy(): boolean | undefined;
 }
 
 /** undefined: Services are left alone. */
@@ -64,13 +65,12 @@ export function openServices(
       controller.turned(next);
     },
     status: () => (state === undefined ? undefined : servicesStatus(controller.view, state, config.nodeName)),
-    explain: (service) =>
-      explainService(service, {
-        node: config.nodeName,
-        view: controller.view,
-        endpoints: controller.endpoints,
-        now: performance.now(),
-      }),
+    explainFacts: () => ({
+      view: controller.view,
+      endpoints: controller.endpoints,
+      isKubeProxyHealthy: (node) => controller.isKubeProxyHealthy(node),
+    }),
+    isKubeProxyHealthy: () => controller.isKubeProxyHealthy(config.nodeName),
     close: () => controller.close(),
   };
 }
