@@ -249,6 +249,8 @@ export interface BgpTerms {
   /** 1–128; 128 unless set. */
   readonly aggregationLengthV6: number;
   readonly localPreference: number;
+  /** How often our own AS goes before the path once more, 0–10; 0 unless set (MetalLB 0.16). */
+  readonly pathPrepends: number;
   /** As written: a:b, large:a:b:c, or the alias of a Community. */
   readonly communities: readonly string[];
   /** Names of BGPPeers; empty: all. */

@@ -158,18 +158,18 @@ function readPreferences(spec: Part): readonly PreferredNodes[] {
   });
 }
 
-/** undefined when the lengths, the preference or the peers can't be read: it would announce something else. */
+/** undefined when the lengths, the preference, the prepends or the peers can't be read: it would announce something else. */
 function readBgpTerms(spec: Part): BgpTerms | undefined {
   const aggregationLength = numberOf(spec, 'aggregationLength', { min: 1, max: 32, absent: 32 });
   const aggregationLengthV6 = numberOf(spec, 'aggregationLengthV6', { min: 1, max: 128, absent: 128 });
   const localPreference = numberOf(spec, 'localPref', { min: 0, max: 2 ** 32 - 1, absent: 0 });
+  const pathPrepends = numberOf(spec, 'asPathPrepend', { min: 1, max: 10, absent: 0 });
   const peers = namesOf(spec, 'peers', isObjectName);
   if (peers === undefined) return refuse(spec, 'peers', 'names no peer');
   const communities = namesOf(spec, 'communities', isCommunity) ?? NO_NAMES;
-  if (aggregationLength === undefined || aggregationLengthV6 === undefined || localPreference === undefined) {
-    return undefined;
-  }
-  return { aggregationLength, aggregationLengthV6, localPreference, communities, peers };
+  if (aggregationLength === undefined || aggregationLengthV6 === undefined) return undefined;
+  if (localPreference === undefined || pathPrepends === undefined) return undefined;
+  return { aggregationLength, aggregationLengthV6, localPreference, pathPrepends, communities, peers };
 }
 
 function numberOf(

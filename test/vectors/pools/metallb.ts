@@ -181,6 +181,12 @@ export const BGP: readonly BgpCase[] = [
   },
   { source: '§1.8', pool: ['10.0.0.0/24'], specs: [{ aggregationLengthV6: 129 }], told: ['OBJECT_INVALID'] },
   {
+    source: '0.16 schema: at most ten',
+    pool: ['10.0.0.0/24'],
+    specs: [{ asPathPrepend: 11 }],
+    told: ['OBJECT_INVALID'],
+  },
+  {
     source: 'config_test.go:1322, case 29: same peers and nodes',
     pool: ['10.20.0.0/16'],
     specs: [LOW, HIGH],

@@ -36,7 +36,7 @@ function node(name: string): NodeObject {
 const nodes = ['first', 'second'].map(node);
 
 test('there are vectors', () => {
-  expect([POOLS, SIZES, BGP, L2].map(({ length }) => length)).toEqual([16, 5, 25, 13]);
+  expect([POOLS, SIZES, BGP, L2].map(({ length }) => length)).toEqual([16, 5, 26, 13]);
 });
 
 describe('IPAddressPool', () => {
@@ -177,6 +177,7 @@ describe('BGPAdvertisement', () => {
       peers: ['p'],
       communities: ['1:2'],
       aggregationLength: 24,
+      asPathPrepend: 2,
     };
     expect(decodeBgpAdvertisement(raw('BGPAdvertisement', 'adv', spec))).toMatchObject({
       value: {
@@ -186,6 +187,7 @@ describe('BGPAdvertisement', () => {
           aggregationLength: 24,
           aggregationLengthV6: 128,
           localPreference: 100,
+          pathPrepends: 2,
           peers: ['p'],
           communities: ['1:2'],
         },
