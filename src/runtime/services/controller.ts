@@ -34,7 +34,7 @@ import { DutyMaker } from './duty-of-plan.ts';
 import { Giving, type Given } from './giving.ts';
 import { openKubeProxyProbe, type KubeProxyProbe } from './kube-proxy-probe.ts';
 import { NodeBook } from './node-book.ts';
-import { ALL_KINDS, OBJECT_DECODERS, ObjectBook, type ObjectDecodings } from './object-book.ts';
+import { ALL_KINDS, OBJECT_DECODERS, ObjectBook, uidOf, type ObjectDecodings } from './object-book.ts';
 import { keepOwnFacts, type OwnFactsKeeper } from './own-facts.ts';
 import { keepOwners, type OwnersKeeper } from './owners-keeper.ts';
 import { Planning } from './planning.ts';
@@ -349,7 +349,7 @@ export class ServicesController {
       ownersEpoch: this.#owners.epoch,
       pendingWrites: this.#writer.pending,
     };
-    this.#teller.problems(problems, isGiving, () => undefined);
+    this.#teller.problems(problems, isGiving, (object) => uidOf(this.#objects, object));
     this.#teller.conflicts(this.#holdings.values(), this.#book.booked.services);
     return {
       view: this.view,

@@ -5,7 +5,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
-import type { JsonObject } from '../../base/json.ts';
+import { metadataText, type JsonObject } from '../../base/json.ts';
 import type { CustomKind, ObjectWatch, WatchedKind } from '../../kube/object-watch.ts';
 import { indexEndpoints, replaceSlices, type EndpointIndex } from '../../services/endpoints.ts';
 import type {
@@ -15,6 +15,7 @@ import type {
   NamespaceObject,
   NodeObject,
   ObjectProblem,
+  ObjectRef,
   Pool,
   ServiceObject,
 } from '../../services/model.ts';
@@ -46,6 +47,18 @@ export const OBJECT_DECODERS = {
   endpointSlice: decodeEndpointSlice,
   configMap: decodeConfigMap,
 } as const;
+
+/**
+ * The uid of an object that is watched, which Events are found by; a Node's are found by its name. Kinds whose contents
+ * the API server checks itself have none kept.
+ */
+export function uidOf(watch: WatchedObjects, { kind, key }: ObjectRef): string | undefined {
+  if (kind === 'Node') return key;
+  if (kind === 'Service') return watch.services.get(key)?.value?.uid;
+  if (kind === 'ConfigMap') return watch.configMap?.value?.key === key ? watch.configMap.value.uid : undefined;
+  const custom = [...keysOf(POOL_DECODERS), ...keysOf(ADVERTISEMENT_DECODERS)].find((each) => each === kind);
+  return custom === undefined ? undefined : metadataText(watch.custom(custom).get(key) ?? {}, 'uid');
+}
 
 export type WatchedObjects = Pick<
   ObjectWatch<ObjectDecodings>,

@@ -9,6 +9,7 @@ export const CONFIG_MAP_LENGTH_MAX = 1_048_576;
 
 export interface ConfigMapObject {
   readonly key: string;
+  readonly uid: string;
   readonly data: Labels;
   readonly resourceVersion: string;
   /** As ServiceObject.createdAt. */
@@ -22,6 +23,7 @@ export function decodeConfigMap(raw: unknown): Decoding<ConfigMapObject> {
 function readConfigMap({ root, metadata, key }: OpenObject): ConfigMapObject {
   return {
     key,
+    uid: textOf(metadata, 'uid'),
     data: textsOf(root, 'data', CONFIG_MAP_LENGTH_MAX),
     resourceVersion: textOf(metadata, 'resourceVersion'),
     createdAt: createdAtOf(metadata),
