@@ -13,14 +13,15 @@ import { parseArgs } from 'node:util';
 
 import { namespacePrivilege, userNamespaceArgv } from '../test/lab/namespace.ts';
 import { AssetUnavailable, DEFAULT_ASSETS, provideAsset } from './assets.ts';
+import { DEFINITION_SETS, provideDefinitions } from './definitions.ts';
 
 const HELP = `Usage: scripts/test [--only SUITE]… [--quick]
 
   --only    unit, lab or conformance; may be repeated
   --quick   only what needs neither root nor foreign software
 
-Foreign software (kube-apiserver, etcd) is built on first use, which takes some minutes and needs Go; KUBEBUILDER_ASSETS
-names a folder that has it already.`;
+Foreign software (kube-apiserver, etcd, the definitions of MetalLB and Cilium) is built on first use, which takes some
+minutes and needs Go; KUBEBUILDER_ASSETS names a folder that has the binaries already.`;
 
 interface Suite {
   readonly name: 'unit' | 'lab' | 'conformance';
@@ -99,6 +100,7 @@ async function findObstacle(suite: Suite): Promise<string | undefined> {
   if (!suite.needs.includes('assets')) return undefined;
   try {
     for (const asset of DEFAULT_ASSETS) await provideAsset(asset);
+    for (const set of DEFINITION_SETS) await provideDefinitions(set);
     return undefined;
   } catch (error) {
     if (error instanceof AssetUnavailable) return error.message;

@@ -4,14 +4,9 @@
  * it runs.
  */
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { generatedFiles } from '../../scripts/docs.ts';
 import { asObject, metadataText, type JsonObject } from '../../src/base/json.ts';
-import { openApiClient, type ApiClient } from '../../src/kube/client.ts';
-import { openCredentials } from '../../src/kube/credentials.ts';
 import { aboutService, openEventRecorder } from '../../src/kube/event-recorder.ts';
 import { watchServiceObjects, type WatchedKind } from '../../src/kube/object-watch.ts';
 import { openOwnersRecord } from '../../src/kube/owners-record.ts';
@@ -22,19 +17,16 @@ import { decodeNamespace } from '../../src/services/objects/namespace.ts';
 import { decodeNode } from '../../src/services/objects/node.ts';
 import { decodeService } from '../../src/services/objects/service.ts';
 import type { ApiClient as AdminClient } from '../lab/api-client.ts';
-import { issue } from '../lab/certificates.ts';
-import { definitionsOf } from '../lab/custom-resources.ts';
-import { kubeconfigText } from '../lab/kubeconfig.ts';
+import { newestDefinitions, originsOf } from '../lab/custom-resources.ts';
 import { waitFor } from '../lab/process.ts';
 import { RealApi, realApiVersions } from '../lab/real-api.ts';
-import { readDocuments } from '../unit/config/manifest-reader.ts';
-import { memoryLog, type MemoryLog } from '../unit/kube/scripted-api.ts';
+import type { MemoryLog } from '../unit/kube/scripted-api.ts';
+import { giveRights, insist, openBench, type Bench } from './bench.ts';
 
 const SERVICES = '/api/v1/namespaces/shop/services';
 const SLICES = '/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices';
 const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const POOLS = '/apis/metallb.io/v1beta1/namespaces/shop/ipaddresspools';
-const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 const MERGE = 'application/merge-patch+json';
 const DISCOVERY_INTERVAL_MS = 300;
 
@@ -56,12 +48,7 @@ beforeAll(async () => {
   await api.start();
   admin = api.client('solo');
   await make('/api/v1/namespaces', { metadata: { name: 'shop', labels: { tier: 'front' } } });
-  for (const { kind, ...document } of readDocuments(generatedFiles().get('manifests/rbac-services.yaml') ?? '')) {
-    const namespace = document.metadata.namespace ?? '';
-    const within = namespace === '' ? '' : `/namespaces/${namespace}`;
-    const root = kind === 'ServiceAccount' ? '/api/v1' : RBAC;
-    await make(`${root}${within}/${kind.toLowerCase()}s`, { kind, ...document });
-  }
+  await giveRights(admin, 'manifests/rbac-services.yaml');
 });
 
 afterAll(() => api?.close());
@@ -70,11 +57,12 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-async function ask(method: string, path: string, body?: unknown, contentType?: string): Promise<JsonObject> {
-  const parts = { ...(body === undefined ? {} : { body }), ...(contentType === undefined ? {} : { contentType }) };
-  const answer = await admin.request(method, path, parts);
-  if (answer.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`);
-  return asObject(answer.body) ?? {};
+function ask(method: string, path: string, body?: unknown, contentType?: string): Promise<JsonObject> {
+  return insist(admin, method, path, { body, contentType });
+}
+
+function bench(): Promise<Bench> {
+  return openBench(api, closers);
 }
 
 function make(path: string, body: unknown): Promise<JsonObject> {
@@ -83,27 +71,6 @@ function make(path: string, body: unknown): Promise<JsonObject> {
 
 function change(path: string, body: unknown): Promise<JsonObject> {
   return ask('PATCH', path, body, MERGE);
-}
-
-interface Bench {
-  readonly client: ApiClient;
-  readonly log: MemoryLog;
-}
-
-/** A client with the service account's name, and hence its rights. */
-async function bench(): Promise<Bench> {
-  const user = 'system:serviceaccount:kube-system:holdfast';
-  const groups = ['system:serviceaccounts', 'system:serviceaccounts:kube-system'];
-  const path = join(api.folder, 'holdfast.conf');
-  const client = issue(api.authority, { name: user, groups, usage: 'client' });
-  writeFileSync(path, kubeconfigText({ server: api.url('solo'), user, authority: api.authority, client }));
-  const log = memoryLog();
-  const credentials = await openCredentials({ kubeconfigPath: path, environment: {}, log: log.log });
-  closers.push(() => credentials.close());
-  const endpoints = { isControlPlane: false, port: api.port('solo'), vips: [] };
-  const opened = openApiClient({ credentials, endpoints, log: log.log });
-  closers.push(() => opened.close());
-  return { client: opened, log };
 }
 
 async function watched(): Promise<
@@ -196,9 +163,9 @@ describe('the pools of MetalLB and Cilium', () => {
   it('are found when they are installed while it runs, and forgotten with their definitions', async () => {
     const { objects, log } = await watched();
     expect(objects.kinds).toHaveLength(5);
-    const definitions = [...definitionsOf('metallb.io'), ...definitionsOf('cilium.io')];
+    const definitions = await newestDefinitions();
     expect(definitions).toHaveLength(5);
-    console.log(definitions.map(({ name, origin }) => `${name}: ${origin}`).join(', '));
+    console.log(originsOf(definitions));
     for (const { document } of definitions) await make(DEFINITIONS, document);
     await waitFor('the kinds are watched', () => objects.kinds.length === 10 && objects.isCurrent);
 

@@ -6,12 +6,17 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { definitionsOf } from '../lab/custom-resources.ts';
+import type { ApiClient } from '../lab/api-client.ts';
+import { nowMs } from '../lab/clock.ts';
+import { definitionsOfSet, originsOf, type Definition } from '../lab/custom-resources.ts';
+import { HolderWatch } from '../lab/holders.ts';
 import { realApiVersions } from '../lab/real-api.ts';
 import { ServicesCluster } from '../lab/services-cluster.ts';
 import { waitFor } from '../lab/process.ts';
 
 const COUNT = 8;
+
+const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 
 let services: ServicesCluster;
 
@@ -23,6 +28,15 @@ beforeAll(async () => {
 }, 180_000);
 
 afterAll(() => services?.close());
+
+function ask(method: string, path: string, body?: object): ReturnType<ApiClient['request']> {
+  const contentType = method === 'PATCH' ? { contentType: 'application/merge-patch+json' } : {};
+  return services.cluster.apiClient().request(method, path, body === undefined ? {} : { body, ...contentType });
+}
+
+function metallb(kind: string, spec: object): object {
+  return { apiVersion: 'metallb.io/v1beta1', kind, metadata: { name: 'lan' }, spec };
+}
 
 describe('before a real API server', () => {
   it('each Service gets an address, answered for by one node, with conditions and vipHost', async () => {
@@ -68,49 +82,95 @@ describe('before a real API server', () => {
     await services.deleteService(`web-${COUNT}`);
   }, 60_000);
 
-  it("MetalLB's pools are used once they are installed", async () => {
-    const client = services.cluster.apiClient();
-    for (const { document: definition } of definitionsOf('metallb.io')) {
-      const { status } = await client.request('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
-        body: definition,
-      });
-      expect(status).toBe(201);
-    }
-    const address = services.lab.ipv4(200);
+  describe("with MetalLB's pools", () => {
     const pools = '/apis/metallb.io/v1beta1/namespaces/default/ipaddresspools';
-    const pool = {
-      apiVersion: 'metallb.io/v1beta1',
-      kind: 'IPAddressPool',
-      metadata: { name: 'lan' },
-      spec: { addresses: [`${address}/32`] },
-    };
-    await waitFor(
-      'the kind is served',
-      async () => (await client.request('POST', pools, { body: pool })).status === 201,
-      {
+    const advertisements = '/apis/metallb.io/v1beta1/namespaces/default/l2advertisements';
+    let definitions: readonly Definition[] = [];
+    let address = '';
+    let holders: HolderWatch;
+
+    beforeAll(() => {
+      address = services.lab.ipv4(200);
+      holders = new HolderWatch(services.lab, [address]);
+    });
+
+    afterAll(() => holders?.close());
+
+    async function install(): Promise<void> {
+      definitions = await definitionsOfSet('metallb-0.16');
+      console.log(originsOf(definitions));
+      for (const { document } of definitions) expect((await ask('POST', DEFINITIONS, document)).status).toBe(201);
+      const pool = metallb('IPAddressPool', { addresses: [`${address}/32`] });
+      await waitFor('the kind is served', async () => (await ask('POST', pools, pool)).status === 201, {
         deadlineMs: 30_000,
         everyMs: 300,
-      },
-    );
-    const advertisement = {
-      apiVersion: 'metallb.io/v1beta1',
-      kind: 'L2Advertisement',
-      metadata: { name: 'lan' },
-      spec: {},
-    };
-    const made = await client.request('POST', '/apis/metallb.io/v1beta1/namespaces/default/l2advertisements', {
-      body: advertisement,
-    });
-    expect(made.status).toBe(201);
-    await services.createServices(1, COUNT, { 'metallb.io/address-pool': 'lan' });
-    await services.told(
-      ({ name, addresses, annotations }) =>
-        name !== `web-${COUNT}` ||
-        (addresses[0] === address && annotations['metallb.io/ip-allocated-from-pool'] === 'lan'),
-      90_000,
-    );
-    await waitFor('somebody answers', () => services.lab.whoHolds(address).length === 1);
-  }, 150_000);
+      });
+      expect((await ask('POST', advertisements, metallb('L2Advertisement', {}))).status).toBe(201);
+    }
+
+    /** Since a moment, who had the pool's address then has it, and nobody else had it. */
+    function staysWith(owner: readonly string[], fromMs: number): void {
+      expect(owner).toHaveLength(1);
+      expect(holders.since(address, fromMs).map((change) => change.holders)).toEqual([owner]);
+    }
+
+    it('they are used once they are installed', async () => {
+      await install();
+      await services.createServices(1, COUNT, { 'metallb.io/address-pool': 'lan' });
+      await services.told(
+        ({ name, addresses, annotations }) =>
+          name !== `web-${COUNT}` ||
+          (addresses[0] === address && annotations['metallb.io/ip-allocated-from-pool'] === 'lan'),
+        90_000,
+      );
+      await waitFor('somebody answers', () => holders.now(address).length === 1);
+    }, 150_000);
+
+    it('one that is edited into nonsense is told so by an Event that describe finds, and nobody loses an address', async () => {
+      const from = nowMs();
+      const owner = holders.now(address);
+      const { body: before } = await ask('GET', `${pools}/lan`);
+      await ask('PATCH', `${pools}/lan`, {
+        spec: { addresses: ['10.0.0.9-10.0.0.1', 'nonsense', 'fd00::/8-10.0.0.1'] },
+      });
+      const uid = (before as { readonly metadata: { readonly uid: string } }).metadata.uid;
+      const selector = encodeURIComponent(`involvedObject.kind=IPAddressPool,involvedObject.uid=${uid}`);
+      await waitFor('the Events', async () => {
+        const { body } = await ask('GET', `/api/v1/namespaces/default/events?fieldSelector=${selector}`);
+        const { items } = body as { readonly items: readonly { readonly message: string }[] };
+        return ['spec.addresses[0]', 'spec.addresses[1]', 'spec.addresses[2]'].every((field) =>
+          items.some(({ message }) => message.includes(field)),
+        );
+      });
+      await services.quiet(1_500);
+      staysWith(owner, from);
+      await ask('PATCH', `${pools}/lan`, { spec: { addresses: [`${address}/32`] } });
+    }, 60_000);
+
+    it('without their definitions, which are removed and installed again while it runs, nobody loses an address', async () => {
+      const from = nowMs();
+      const owner = holders.now(address);
+      for (const { name } of definitions) expect((await ask('DELETE', `${DEFINITIONS}/${name}`)).status).toBe(200);
+      for (const manager of services.cluster.managers.values()) {
+        await manager.waitForLine(/"IPAddressPool".*a kind of objects is no longer installed/, 90_000);
+        await manager.waitForLine(/"L2Advertisement".*a kind of objects is no longer installed/, 90_000);
+      }
+      await services.quiet(2_000);
+      staysWith(owner, from);
+      await services.told(({ name, addresses }) => name !== `web-${COUNT}` || addresses[0] === address);
+      await waitFor('the definitions are gone', async () => {
+        const { body } = await ask('GET', DEFINITIONS);
+        return (body as { readonly items: readonly unknown[] }).items.length === 0;
+      });
+      await install();
+      await services.told(
+        ({ name, annotations }) =>
+          name !== `web-${COUNT}` || annotations['metallb.io/ip-allocated-from-pool'] === 'lan',
+        90_000,
+      );
+      staysWith(owner, from);
+    }, 240_000);
+  });
 
   it('an outage of every API server takes no address from anybody', async () => {
     const addresses = (await services.served(COUNT + 1)).filter((address) => services.pool.includes(address));

@@ -1,7 +1,8 @@
 /**
- * The definitions of MetalLB's and Cilium's pools and advertisements, for API servers in tests: written here from the
- * fields and rules that both document, for the fields that Holdfast reads. HOLDFAST_CRDS names a folder with the projects'
- * own files (config/crd/bases of MetalLB, pkg/k8s/apis/cilium.io/client/crds of Cilium); what is in it is used instead.
+ * The definitions of MetalLB's and Cilium's pools and advertisements, for API servers in tests. MetalLB's, and those of an
+ * older Cilium, are the real ones (scripts/definitions.ts). Of a Cilium whose pools are v2 they are written here after what
+ * it ships, for its packages can't be had; HOLDFAST_CRDS names a folder with its own files
+ * (pkg/k8s/apis/cilium.io/client/crds), and what is in it is used instead.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -31,44 +32,21 @@ const selector = objectOf({
     ),
   ),
 });
-const selectors = listOf(selector);
-const status = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
-
-const IP_ADDRESS_POOL = objectOf(
-  {
-    addresses: texts,
-    autoAssign: { ...flag, default: true },
-    avoidBuggyIPs: { ...flag, default: false },
-    serviceAllocation: objectOf({
-      priority: { type: 'integer' },
-      namespaces: texts,
-      namespaceSelectors: selectors,
-      serviceSelectors: selectors,
-    }),
-  },
-  ['addresses'],
-);
-const ADVERTISEMENT = {
-  ipAddressPools: texts,
-  ipAddressPoolSelectors: selectors,
-  nodeSelectors: selectors,
-  serviceSelectors: selectors,
-};
-const L2_ADVERTISEMENT = objectOf({
-  ...ADVERTISEMENT,
-  interfaces: texts,
-  preferredNodeSelectors: listOf(
-    objectOf({ weight: { type: 'integer', minimum: 1, maximum: 100 }, preference: selector }, ['weight', 'preference']),
+const conditions = listOf(
+  objectOf(
+    {
+      lastTransitionTime: { ...text, format: 'date-time' },
+      message: { ...text, maxLength: 32_768 },
+      observedGeneration: { type: 'integer', format: 'int64', minimum: 0 },
+      reason: { ...text, minLength: 1, maxLength: 1_024, pattern: '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$' },
+      status: { ...text, enum: ['True', 'False', 'Unknown'] },
+      type: { ...text, maxLength: 316 },
+    },
+    ['lastTransitionTime', 'message', 'reason', 'status', 'type'],
   ),
-});
-const BGP_ADVERTISEMENT = objectOf({
-  ...ADVERTISEMENT,
-  aggregationLength: { type: 'integer', minimum: 1, default: 32 },
-  aggregationLengthV6: { type: 'integer', default: 128 },
-  localPref: { type: 'integer' },
-  communities: texts,
-  peers: texts,
-});
+);
+const status = objectOf({ conditions });
+
 const CILIUM_POOL = objectOf({
   blocks: listOf(objectOf({ cidr: { ...text, format: 'cidr' }, start: text, stop: text })),
   serviceSelector: selector,
@@ -84,34 +62,44 @@ const CILIUM_POLICY = objectOf({
 });
 
 const WRITTEN_HERE: readonly Json[] = [
-  define('metallb.io', 'IPAddressPool', { scope: 'Namespaced', versions: ['v1beta1'], spec: IP_ADDRESS_POOL }),
-  define('metallb.io', 'L2Advertisement', { scope: 'Namespaced', versions: ['v1beta1'], spec: L2_ADVERTISEMENT }),
-  define('metallb.io', 'BGPAdvertisement', { scope: 'Namespaced', versions: ['v1beta1'], spec: BGP_ADVERTISEMENT }),
   define('cilium.io', 'CiliumLoadBalancerIPPool', {
     scope: 'Cluster',
     versions: ['v2', 'v2alpha1'],
     spec: CILIUM_POOL,
+    required: ['metadata', 'spec'],
   }),
-  define('cilium.io', 'CiliumL2AnnouncementPolicy', { scope: 'Cluster', versions: ['v2alpha1'], spec: CILIUM_POLICY }),
+  define('cilium.io', 'CiliumL2AnnouncementPolicy', {
+    scope: 'Cluster',
+    versions: ['v2alpha1'],
+    spec: CILIUM_POLICY,
+    required: ['metadata'],
+  }),
 ];
 
-/** Every definition of a release (scripts/definitions.ts), as its own tool makes them from its own types. */
-export async function definitionsOfSet(set: DefinitionSet): Promise<readonly Definition[]> {
-  const found = readFolder(await provideDefinitions(set));
-  return found.map(({ name, document }) => ({
-    name,
-    document,
-    origin: `${set.split('-')[0] ?? ''} ${versionOf(set)}`,
-  }));
+/** What a test runs with, for its output: a definition is never written here without being said to be. */
+export function originsOf(definitions: readonly Definition[]): string {
+  return definitions.map(({ name, origin }) => `${name}: ${origin}`).join(', ');
 }
 
-/** Those of one group: `metallb.io`, `cilium.io`. */
-export function definitionsOf(group: string): readonly Definition[] {
+/** Every definition of a release, as its own tool makes them from its own types. Throws when they can't be had. */
+export async function definitionsOfSet(set: DefinitionSet): Promise<readonly Definition[]> {
+  const origin = `${set.split('-')[0] ?? ''} ${versionOf(set)}`;
+  return readFolder(await provideDefinitions(set)).map((found) => ({ ...found, origin }));
+}
+
+/** Those that Holdfast reads, of the newest releases: MetalLB's, and Cilium's with pools in v2. */
+export async function newestDefinitions(): Promise<readonly Definition[]> {
+  const read = ['ipaddresspools', 'l2advertisements', 'bgpadvertisements'].map((plural) => `${plural}.metallb.io`);
+  const metallb = await definitionsOfSet('metallb-0.16');
+  return [...metallb.filter(({ name }) => read.includes(name)), ...ciliumDefinitions()];
+}
+
+export function ciliumDefinitions(): readonly Definition[] {
   const given = new Map(readFolder(process.env['HOLDFAST_CRDS']).map((found) => [found.name, found]));
   return WRITTEN_HERE.map((document): Definition => {
     const name = nameOf(document);
     return given.get(name) ?? { name, document, origin: 'written here' };
-  }).filter(({ name }) => name.endsWith(`.${group}`));
+  });
 }
 
 function readFolder(folder: string | undefined): readonly Definition[] {
@@ -133,12 +121,21 @@ function nameOf(document: Json): string {
 function define(
   group: string,
   kind: string,
-  options: { readonly scope: string; readonly versions: readonly string[]; readonly spec: Json },
+  options: {
+    readonly scope: string;
+    readonly versions: readonly string[];
+    readonly spec: Json;
+    readonly required: readonly string[];
+  },
 ): Json {
   const singular = kind.toLowerCase();
   const plural = singular.endsWith('y') ? `${singular.slice(0, -1)}ies` : `${singular}s`;
   const schema = {
-    openAPIV3Schema: { type: 'object', required: ['spec'], properties: { spec: options.spec, status } },
+    openAPIV3Schema: {
+      type: 'object',
+      required: options.required,
+      properties: { metadata: { type: 'object' }, spec: options.spec, status },
+    },
   };
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
