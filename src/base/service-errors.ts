@@ -85,7 +85,8 @@ export const SERVICE_ERRORS = {
   },
   ADDRESS_OUTSIDE: {
     summary: 'No pool contains the address asked for.',
-    remedy: 'Ask for an address of a pool, or add it to one.',
+    remedy:
+      'Ask for an address of a pool, or add it to one (an IPAddressPool with autoAssign: false gives it to those who ask only).',
   },
   ADDRESS_TAKEN: {
     summary: 'The address asked for belongs to another Service.',

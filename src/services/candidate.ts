@@ -264,6 +264,7 @@ function judgeChoice(
     ...(node.isCordonedOnly ? ['is cordoned, but no other node may answer'] : []),
     ...(isIll ? ['has no healthy kube-proxy, but no other node may answer'] : []),
     choice.kind === 'found' ? `answers on ${choice.name}, ${choice.how}` : unknownText(choice.name),
+    ...(node.facts.node.isReady ? [] : ['its Node is not Ready']),
     ...(preference > 0 ? [`is preferred with weight ${preference}`] : []),
     ...(endpoints === undefined ? ['endpoints not known'] : []),
   ];

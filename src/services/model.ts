@@ -109,6 +109,7 @@ export interface NodeObject {
   /** InternalIP and ExternalIP addresses that could be parsed. */
   readonly addresses: readonly Ip[];
   readonly podCidrs: readonly Prefix[];
+  /** Condition Ready, unless it is there and isn't True. Excludes nothing: the kubelet's word is no word on the network. */
   readonly isReady: boolean;
   /** Condition NetworkUnavailable=True. */
   readonly isNetworkUnavailable: boolean;

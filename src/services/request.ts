@@ -262,7 +262,8 @@ function readSharingNamespaces(findings: Findings): readonly string[] {
   if (names.includes('*')) return ['*'];
   if (names.length > SHARING_NAMESPACES_MAX) {
     const message = `only the first ${SHARING_NAMESPACES_MAX} namespaces to share with are consented to`;
-    findings.warnings.push({ pool: '', code: 'REQUEST_INVALID', message });
+    const field = findings.annotations.values.get('sharing-namespaces')?.[0]?.name ?? '';
+    findings.warnings.push({ pool: '', code: 'REQUEST_INVALID', message, context: { field } });
   }
   return names.slice(0, SHARING_NAMESPACES_MAX);
 }
@@ -308,7 +309,8 @@ function conflict(findings: Findings, one: string, other: string, message: strin
 function limitWarnings(warnings: readonly Reason[]): readonly Reason[] {
   if (warnings.length <= WARNINGS_MAX) return warnings;
   const message = `there are more annotations like these: ${WARNINGS_MAX} are told`;
-  return [...warnings.slice(0, WARNINGS_MAX), { pool: '', code: 'REQUEST_NOT_SUPPORTED', message }];
+  const context = { field: 'what is no annotation of a load balancer' };
+  return [...warnings.slice(0, WARNINGS_MAX), { pool: '', code: 'REQUEST_NOT_SUPPORTED', message, context }];
 }
 
 function describe(one: Wish, other: Wish): string {

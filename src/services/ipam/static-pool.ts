@@ -1,7 +1,9 @@
 /**
  * Addresses written into a Service by hand, as kube-vip serves them: it knows no pools, the address that its annotation names
  * (or spec.loadBalancerIP) is the Service's. Whoever comes from there finds that they still are, as long as there are no
- * pools or only kube-vip's own; with other pools an address has to be in one, as MetalLB and Cilium have it.
+ * pools or only kube-vip's own; with other pools an address has to be in one, as MetalLB and Cilium have it. Those pools are
+ * where an administrator says what may be given to whom: an annotation, which any user of a namespace can write, must not get
+ * around them. What is in a status is kept in any case (keep.ts).
  */
 
 import type { Ip } from '../../base/ip.ts';

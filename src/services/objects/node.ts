@@ -29,7 +29,7 @@ function readNode({ root, metadata, name }: OpenObject): NodeObject {
     annotations: annotationsOf(metadata),
     addresses: readAddresses(status),
     podCidrs: readPodCidrs(spec),
-    isReady: isTrue(conditions, 'Ready'),
+    isReady: isTrue(conditions, 'Ready') || !conditions.some(({ fields }) => fields['type'] === 'Ready'),
     isNetworkUnavailable: isTrue(conditions, 'NetworkUnavailable'),
     isCordoned: flagOf(spec, 'unschedulable') === true,
     isOutOfService: partsOf(spec, 'taints', NODE_ENTRIES_MAX).some(

@@ -438,6 +438,12 @@ describe('candidates', () => {
     expect(judge([])).toEqual([]);
   });
 
+  it('say that a Node is not Ready, which excludes nothing', () => {
+    const [found] = judge([nodeFacts('a', { isReady: false })]);
+    expect(found?.isEligible).toBe(true);
+    expect(found?.reason).toContain('its Node is not Ready');
+  });
+
   it('carry the sum of the preferences that match', () => {
     const prefers = [{ weight: 30, selector: labelled({ disk: 'fast' }) }];
     const pool = metallbPool('lan', ['10.0.0.1-10.0.0.9']);

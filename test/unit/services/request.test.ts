@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ANNOTATIONS, type AnnotationMeaning } from '../../../src/services/annotations.ts';
 import type { Labels, RequestOutcome, ServiceRequest, ServiceRules } from '../../../src/services/model.ts';
 import { readRequest, REQUEST_ADDRESSES_MAX, SHARING_NAMESPACES_MAX } from '../../../src/services/request.ts';
 import { asking, RULES, service, type ServiceText } from './ipam/cluster.ts';
@@ -230,6 +231,39 @@ describe('addresses', () => {
   it('of nothing ask for nothing', () => {
     expect(requested({ 'metallb.io/loadBalancerIPs': '' })).toMatchObject({ addresses: [], addressesFrom: '' });
     expect(requested({ 'metallb.io/loadBalancerIPs': ' , ' })).toMatchObject({ addresses: [], addressesFrom: '' });
+  });
+});
+
+describe('no annotation of a load balancer is passed over in silence', () => {
+  const VALUES: Readonly<Record<AnnotationMeaning, string>> = {
+    ignore: 'true',
+    addresses: '10.0.0.1',
+    pool: 'lan',
+    'sharing-key': 'web',
+    'sharing-namespaces': 'a',
+    'sharing-different-pods': 'true',
+    interface: 'eth1',
+    vlan: 'eth0.100',
+    'no-endpoints': 'true',
+  };
+  const effect = (annotations: Labels): string => {
+    const outcome = readRequest(asking('web', annotations), RULES);
+    if (outcome.kind === 'foreign') return outcome.code;
+    return JSON.stringify({ ...outcome.request, service: undefined });
+  };
+
+  it('all that are known are walked', () => {
+    expect(ANNOTATIONS.length).toBeGreaterThan(50);
+  });
+
+  it.each(ANNOTATIONS)('$name is $state: honoured, named, or what a load balancer writes itself', (entry) => {
+    const { name, state } = entry;
+    const isHonoured = entry.state === 'current' || entry.state === 'deprecated';
+    const annotations = { [name]: isHonoured ? VALUES[entry.meaning] : 'true' };
+    expect(effect(annotations) !== effect({})).toBe(isHonoured);
+    const warnings = warned(annotations);
+    expect(warnings).toHaveLength(state === 'deprecated' || state === 'not-supported' ? 1 : 0);
+    for (const warning of warnings) expect(warning).toContain(name);
   });
 });
 

@@ -15,11 +15,16 @@ describe('a Node', () => {
     annotations: {},
     addresses: [],
     podCidrs: [],
-    isReady: false,
+    isReady: true,
     isNetworkUnavailable: false,
     isCordoned: false,
     isOutOfService: false,
   };
+
+  it('is not Ready when its condition says so, or says that nobody knows', () => {
+    const ready = (status: unknown) => valueOf(node({ status: { conditions: [{ type: 'Ready', status }] } })).isReady;
+    expect(['True', 'False', 'Unknown', true].map(ready)).toEqual([true, false, false, false]);
+  });
 
   it('is decoded as the API server gives it', () => {
     const raw = {
@@ -71,9 +76,6 @@ describe('a Node', () => {
   );
 
   it.each([
-    [{ status: { conditions: [{ type: 'Ready', status: 'False' }] } }],
-    [{ status: { conditions: [{ type: 'Ready', status: 'Unknown' }] } }],
-    [{ status: { conditions: [{ type: 'Ready', status: true }] } }],
     [{ status: { conditions: [{ type: 'NetworkUnavailable', status: 'False' }] } }],
     [{ spec: { unschedulable: false } }],
     [{ spec: { taints: [{ key: 'node.kubernetes.io/not-ready' }] } }],
