@@ -13,6 +13,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { ApiFailure } from './api-result.ts';
 import { Backoff, Pause } from './backoff.ts';
+import { Breath } from './breath.ts';
 import type { ApiClient } from './client.ts';
 import type { ConnectionClass } from './http-exchange.ts';
 import type { JsonObject } from '../base/json.ts';
@@ -193,6 +194,7 @@ class ListWatch<T> implements Reflector {
   /** Reads all pages. Answers a failure, or undefined. */
   async #list(): Promise<ApiFailure | undefined> {
     const seen = new Set<string>();
+    const breath = new Breath();
     let next = '';
     for (let page = 0; page < PAGES_MAX; page += 1) {
       const result = await this.#options.client.request({
@@ -210,6 +212,8 @@ class ListWatch<T> implements Reflector {
       for (const item of asArray(result.body['items'])) {
         const raw = asObject(item);
         if (raw !== undefined) seen.add(this.#tellChanged(raw));
+        if (breath.isDue) await breath.take();
+        if (this.#abort.signal.aborted) return undefined;
       }
       next = metadataText(result.body, 'continue') ?? '';
       if (next !== '') continue;

@@ -12,6 +12,7 @@
  */
 
 import type { Ip } from '../base/ip.ts';
+import { finish, mapInSteps, type Steps } from '../base/steps.ts';
 import { compareIps } from './address-range.ts';
 import {
   addressRefusals,
@@ -34,12 +35,19 @@ export interface OwnerContext extends CandidateContext {
 
 /** Of all addresses, in their order. */
 export function owners(addresses: readonly ServiceAddress[], context: OwnerContext): readonly Ownership[] {
+  return finish(ownersInSteps(addresses, context));
+}
+
+export function* ownersInSteps(
+  addresses: readonly ServiceAddress[],
+  context: OwnerContext,
+): Steps<readonly Ownership[]> {
   const survey = surveyOf(context);
   const memo = context.memo ?? rendezvousMemo();
-  const found = addresses.map((address) => ({ address, candidates: candidatesFor(address, survey) }));
+  const found = yield* mapInSteps(addresses, (address) => ({ address, candidates: candidatesFor(address, survey) }));
   const presumed = presumedLeader(found, survey, memo);
   const told = new Map<Candidate, Candidate>();
-  return found.map(({ address, candidates }) => {
+  return yield* mapInSteps(found, ({ address, candidates }) => {
     const assigned = context.assignment.get(address.address.text);
     const ownership = ownerOf(address, candidates, { assigned: presumed ?? assigned, survey, memo });
     return presumed === undefined ? ownership : withPresumption(ownership, presumed, told);

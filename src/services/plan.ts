@@ -8,9 +8,10 @@
  * very same parts come in: a node that comes or goes costs no allocation, a Service whose words change no new draw.
  */
 
+import { eachInSteps, finish, type Steps } from '../base/steps.ts';
 import { serviceAddresses } from './address.ts';
 import type { EndpointIndex } from './endpoints.ts';
-import { allocate } from './ipam/allocate.ts';
+import { allocateInSteps } from './ipam/allocate.ts';
 import { compareServices, type AllocationInput } from './ipam/table.ts';
 import type {
   Advertisement,
@@ -24,7 +25,7 @@ import type {
   RequestOutcome,
   ServiceAddress,
 } from './model.ts';
-import { owners, type OwnerContext } from './owner.ts';
+import { ownersInSteps, type OwnerContext } from './owner.ts';
 import { rendezvousMemo, type RendezvousMemo } from './rendezvous.ts';
 import { readRequest } from './request.ts';
 
@@ -71,11 +72,16 @@ export function planMemo(): PlanMemo {
 }
 
 export function planServices(input: PlanInput, memo: PlanMemo = planMemo()): Plan {
+  return finish(planInSteps(input, memo));
+}
+
+/** The same, for who has other things to do in between; the memo is changed when it is finished. */
+export function* planInSteps(input: PlanInput, memo: PlanMemo): Steps<Plan> {
   const { last } = memo;
   const isAllocated = last !== undefined && isSameAllocation(input, last.input);
-  const part = isAllocated ? last.plan : allocatedPart(input);
+  const part = isAllocated ? last.plan : yield* allocatedPart(input);
   const isOwned = isAllocated && isSameOwnership(input, last.input);
-  const ownerships = isOwned ? last.plan.ownerships : ownershipsOf(part.addresses, input, memo);
+  const ownerships = isOwned ? last.plan.ownerships : yield* ownershipsOf(part.addresses, input, memo);
   const isSame = isOwned && input.advertisements === last.plan.advertisements;
   const plan = isSame ? last.plan : { ...part, advertisements: input.advertisements, ownerships };
   memo.last = { input, plan };
@@ -84,15 +90,15 @@ export function planServices(input: PlanInput, memo: PlanMemo = planMemo()): Pla
 
 type AllocatedPart = Omit<Plan, 'advertisements' | 'ownerships'>;
 
-function allocatedPart(input: PlanInput): AllocatedPart {
-  const result: AllocationResult = allocate(input);
+function* allocatedPart(input: PlanInput): Steps<AllocatedPart> {
+  const result: AllocationResult = yield* allocateInSteps(input);
   const refused: Refused[] = [];
   const foreign: Foreign[] = [];
-  for (const service of input.services) {
+  yield* eachInSteps(input.services, (service) => {
     const outcome = readRequest(service, input.rules);
     if (outcome.kind === 'refused') refused.push(outcome);
     if (outcome.kind === 'foreign' && outcome.code !== 'SERVICE_NOT_LOAD_BALANCER') foreign.push(outcome);
-  }
+  });
   const byService = (x: Refused | Foreign, y: Refused | Foreign): number => compareServices(x.service, y.service);
   return {
     pools: input.pools,
@@ -105,10 +111,15 @@ function allocatedPart(input: PlanInput): AllocatedPart {
   };
 }
 
-function ownershipsOf(addresses: readonly ServiceAddress[], input: PlanInput, memo: PlanMemo): readonly Ownership[] {
+function* ownershipsOf(
+  addresses: readonly ServiceAddress[],
+  input: PlanInput,
+  memo: PlanMemo,
+): Steps<readonly Ownership[]> {
+  yield;
   const { nodes, advertisements, endpoints, rules, leader, assignment, defaultInterface } = input;
   const context = { nodes, advertisements, endpoints, rules, leader, assignment, defaultInterface, memo: memo.draws };
-  return owners(addresses, context);
+  return yield* ownersInSteps(addresses, context);
 }
 
 function isSameAllocation(a: PlanInput, b: PlanInput): boolean {

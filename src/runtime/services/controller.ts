@@ -1,13 +1,13 @@
 /**
  * Services in the running process: what the API shows becomes a plan, the plan becomes the agent's duty, and what is
- * decided and done is written back. Changes are gathered; a run follows another after RUN_SPACING_MS at the earliest, and
- * later the longer runs take, so that thousands of Services leave the loop to the heartbeats.
+ * decided and done is written back. Changes are gathered, and worked through in runs (rhythm.ts), each in slices: what a
+ * run decides by is as it was when it began, but for who leads, which is asked again before anything follows from it.
  *
  *   objects, members, kernel ──▶ plan ──▶ duty ──▶ agent ──▶ who lives, what is held, what the wire answered
  *                                  │                                  │
  *                                  └──────── settled owners ◀─────────┘──▶ record, status, Events (by whom it is for)
  *
- * What is written is worked through in slices of SLICE_MS, each Service only when something about it is new.
+ * Of what is written, each Service is looked at only when something about it is new.
  */
 
 import { assess } from '../../agent/assessment.ts';
@@ -30,6 +30,7 @@ import type { EndpointIndex } from '../../services/endpoints.ts';
 import type { ServiceObject } from '../../services/model.ts';
 import type { Plan } from '../../services/plan.ts';
 import { parseSvcPools } from '../../services/pools/environment.ts';
+import type { Breath } from '../../kube/breath.ts';
 import { DutyMaker } from './duty-of-plan.ts';
 import { Giving, type Given } from './giving.ts';
 import { openKubeProxyProbe, type KubeProxyProbe } from './kube-proxy-probe.ts';
@@ -39,10 +40,11 @@ import { keepOwnFacts, type OwnFactsKeeper } from './own-facts.ts';
 import { keepOwners, type OwnersKeeper } from './owners-keeper.ts';
 import { Planning } from './planning.ts';
 import { Recording } from './recording.ts';
+import { Rhythm } from './rhythm.ts';
 import { settleOwnerships } from './settle.ts';
 import { Teller } from './teller.ts';
 import { confirmedOf, EMPTY_VIEW, heldOf, strangersOf, tentativeOf, type ServicesView } from './view.ts';
-import { Writing } from './writing.ts';
+import { Writing, type Round } from './writing.ts';
 
 export interface ServicesOptions {
   readonly config: Config & { readonly services: ServicesConfig };
@@ -60,10 +62,6 @@ export interface ServicesOptions {
   readonly onPlanned: (durationMs: number) => void;
 }
 
-/** Runs follow one another at this distance at the earliest. */
-export const RUN_SPACING_MS = 20;
-/** A run may take a third of the time. */
-const REST_FACTOR = 2;
 /** Who has just begun to lead looks first: the former leader's last writes must have come by. */
 const GIVING_GRACE_MS = 1_000;
 /** A process that has just started waits for its peers to register, lest it take everything. */
@@ -94,14 +92,9 @@ export class ServicesController {
   #state: AgentState | undefined;
   #leadingSince: number | undefined;
   readonly #recording = new Recording(performance.now());
-  #ranAt = Number.NEGATIVE_INFINITY;
-  #tookMs = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #wakeTimer: NodeJS.Timeout | undefined;
-  #isRunning = false;
-  #isDirty = false;
-  #isClosed = false;
+  readonly #rhythm = new Rhythm((breath) => this.#run(breath));
   #seenVersion = -1;
+  #dispatched: ReturnType<DutyMaker['make']> | undefined;
   #holdings: ReadonlyMap<string, ServiceHolding> = new Map();
   #withAddress: { readonly of: readonly ServiceObject[]; readonly those: readonly ServiceObject[] } | undefined;
 
@@ -122,7 +115,7 @@ export class ServicesController {
         log: kubeLog,
       }),
       log,
-      onChange: () => this.#touch(),
+      onChange: () => this.#rhythm.touch(),
     });
     this.#writer = openStatusWriter({
       client,
@@ -134,14 +127,14 @@ export class ServicesController {
       self: config.nodeName,
       writer: this.#writer,
       teller: this.#teller,
-      onAgain: () => this.#touch(),
+      onAgain: () => this.#rhythm.touch(),
     });
     this.#ownFacts = keepOwnFacts({
       dump: options.dump,
       addressProtocol: rules.addressProtocol,
       onChange: (_, text) => {
         options.onFacts(text);
-        this.#touch();
+        this.#rhythm.touch();
       },
     });
     this.#proxyProbe = openKubeProxyProbe({ onChange: (isHealthy) => this.#ownFacts.kubeProxyChanged(isHealthy) });
@@ -155,7 +148,7 @@ export class ServicesController {
       deadlineMs,
       onChange: (kinds) => {
         for (const kind of kinds) this.#kinds.add(kind);
-        this.#touch();
+        this.#rhythm.touch();
       },
     });
     this.#owners.start();
@@ -182,7 +175,7 @@ export class ServicesController {
 
   membersObserved(members: readonly RegisteredMember[]): void {
     this.#members = members;
-    this.#touch();
+    this.#rhythm.touch();
   }
 
   /** After each turn of the agent: cheap while nothing that matters here is new. */
@@ -197,13 +190,11 @@ export class ServicesController {
       before.election.isResigning !== state.election.isResigning ||
       before.election.provisionalSince !== state.election.provisionalSince ||
       (before.election.observed === undefined) !== (state.election.observed === undefined);
-    if (isNews) this.#touch();
+    if (isNews) this.#rhythm.touch();
   }
 
   close(): void {
-    this.#isClosed = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#wakeTimer);
+    this.#rhythm.close();
     this.#objects.stop();
     this.#owners.close();
     this.#writer.close();
@@ -211,33 +202,13 @@ export class ServicesController {
     this.#proxyProbe.close();
   }
 
-  #touch(): void {
-    this.#isDirty = true;
-    if (this.#isClosed || this.#isRunning || this.#timer !== undefined) return;
-    const spacingMs = Math.max(RUN_SPACING_MS, this.#tookMs * REST_FACTOR);
-    const waitMs = Math.max(0, this.#ranAt + spacingMs - performance.now());
-    this.#timer = setTimeout(() => void this.#run(), waitMs);
-  }
-
-  async #run(): Promise<void> {
-    this.#timer = undefined;
+  async #run(breath: Breath): Promise<void> {
     const state = this.#state;
-    if (state === undefined || this.#isClosed) return;
-    this.#isRunning = true;
-    this.#isDirty = false;
-    const begunAt = performance.now();
-    try {
-      const round = this.#plan(state, begunAt);
-      this.#tookMs = performance.now() - begunAt;
-      if (round !== undefined) {
-        this.#options.onPlanned(this.#tookMs);
-        await this.#writing.work(round);
-      }
-    } finally {
-      this.#isRunning = false;
-      this.#ranAt = performance.now();
-    }
-    if (this.#isDirty) this.#touch();
+    if (state === undefined) return;
+    const round = await this.#plan(state, performance.now(), breath);
+    if (round === undefined) return;
+    this.#options.onPlanned(breath.busyMs);
+    await this.#writing.work(round, breath);
   }
 
   /** Whether what has to be known before anything is decided is known. */
@@ -248,18 +219,18 @@ export class ServicesController {
     return areOthersKnown && this.#owners.isKnown && state.election.observed !== undefined;
   }
 
-  #plan(state: AgentState, now: number): Parameters<Writing['work']>[0] | undefined {
+  async #plan(state: AgentState, now: number, breath: Breath): Promise<Round | undefined> {
     const { config } = this.#options;
     const kinds = this.#kinds;
     this.#kinds = new Set();
     const booked = this.#book.update(this.#objects, kinds);
     if (!this.#isReady(state, now)) {
-      this.#wake(now + 1_000);
+      this.#rhythm.wakeAt(now + 1_000);
       return undefined;
     }
     const isLeading = this.#lead(state, now);
     const isGiving = isLeading && this.#objects.isCurrent && now >= this.#givingAt();
-    if (isLeading && !isGiving) this.#wake(Math.max(now + 50, this.#givingAt()));
+    if (isLeading && !isGiving) this.#rhythm.wakeAt(Math.max(now + 50, this.#givingAt()));
     const nodes = this.#nodes.update({
       self: config.nodeName,
       own: this.#ownFacts.facts,
@@ -269,8 +240,8 @@ export class ServicesController {
       isHeartbeating: this.#options.isHeartbeating,
     });
     const quarantineEndsAt = this.#giving.expire(now);
-    if (quarantineEndsAt !== undefined) this.#wake(quarantineEndsAt);
-    const plan = this.#planning.plan({
+    if (quarantineEndsAt !== undefined) this.#rhythm.wakeAt(quarantineEndsAt);
+    const steps = this.#planning.plan({
       booked,
       services: isGiving ? this.#giving.overlay(booked.services) : this.#haveAddress(booked.services),
       nodes,
@@ -280,13 +251,16 @@ export class ServicesController {
       quarantined: this.#giving.quarantined,
       assignment: this.#owners.assignment,
     });
+    const plan = await breath.finish(steps);
     const confirmed = confirmedOf(booked.services);
     const byKey = new Map(booked.services.map((service) => [service.key, service]));
-    const answers = state.services.inquiries;
+    if (breath.isDue) await breath.take();
+    if (!this.#isStill(isLeading)) return undefined;
+    const answers = (this.#state ?? state).services.inquiries;
     const given = isGiving ? this.#giving.choose(plan.allocations, byKey, confirmed, answers) : [];
     const found = this.#giving.quarantine(given, answers, now);
     for (const each of found) this.#teller.quarantined(each);
-    if (found.length > 0) this.#isDirty = true;
+    if (found.length > 0) this.#rhythm.touch();
     const duty = this.#duty.make({
       node: config.nodeName,
       ownerships: plan.ownerships,
@@ -299,10 +273,10 @@ export class ServicesController {
       this.#dispatched = duty;
       this.#options.dispatch({ kind: 'services.duty', duty });
     }
+    if (breath.isDue) await breath.take();
+    if (!this.#isStill(isLeading)) return undefined;
     return this.#settle({ state: this.#state ?? state, plan, confirmed, byKey, given, isLeading, isGiving, now });
   }
-
-  #dispatched: ReturnType<DutyMaker['make']> | undefined;
 
   #settle(parts: {
     readonly state: AgentState;
@@ -313,7 +287,7 @@ export class ServicesController {
     readonly isLeading: boolean;
     readonly isGiving: boolean;
     readonly now: number;
-  }): Parameters<Writing['work']>[0] {
+  }): Round {
     const { state, plan, confirmed, byKey, given, isLeading, isGiving, now } = parts;
     const { lost, draining, leader } = state.services.liveness;
     const isSpread = this.#isSpread();
@@ -329,7 +303,7 @@ export class ServicesController {
       const parts = { ownerships, settled, lost, byKey, nodes: this.#nodes.facts, rebalancePerMinute };
       const { assignment, wakeAt } = this.#recording.next(parts, this.#owners.assignment, now);
       this.#owners.write(assignment);
-      if (wakeAt !== undefined) this.#wake(wakeAt);
+      if (wakeAt !== undefined) this.#rhythm.wakeAt(wakeAt);
     }
     const problems = [
       ...this.#book.booked.problems,
@@ -359,7 +333,16 @@ export class ServicesController {
       held: heldOf(this.#holdings),
       strangers: strangersOf(this.#holdings),
       originOf: (key) => this.#giving.originOf(key),
+      isStill: () => this.#isStill(isLeading),
     };
+  }
+
+  /** Whether a run that began as leader, or not, may go on as such; otherwise the next one decides anew. */
+  #isStill(isLeading: boolean): boolean {
+    if (this.#rhythm.isClosed || this.#state === undefined) return false;
+    if (this.#lead(this.#state, performance.now()) === isLeading) return true;
+    this.#rhythm.touch();
+    return false;
   }
 
   /** Begins and ends what only the leader does. */
@@ -403,21 +386,4 @@ export class ServicesController {
     }
     return this.#withAddress.those;
   }
-
-  /** Runs again then, or earlier. */
-  #wake(at: number): void {
-    if (this.#isClosed || (this.#wakeTimer !== undefined && this.#wakeAt <= at)) return;
-    clearTimeout(this.#wakeTimer);
-    this.#wakeAt = at;
-    this.#wakeTimer = setTimeout(
-      () => {
-        this.#wakeTimer = undefined;
-        this.#touch();
-      },
-      Math.max(1, at - performance.now()),
-    );
-    this.#wakeTimer.unref();
-  }
-
-  #wakeAt = Number.POSITIVE_INFINITY;
 }

@@ -6,6 +6,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { familyBits, type Ip, type Prefix } from '../../base/ip.ts';
+import type { Steps } from '../../base/steps.ts';
 import type { ServicesConfig } from '../../config/config.ts';
 import type { Assignment } from '../../services/assignment.ts';
 import { UNKNOWN_LEADER } from '../../services/candidate.ts';
@@ -20,7 +21,7 @@ import type {
   ServiceObject,
   ServiceRules,
 } from '../../services/model.ts';
-import { planMemo, planServices, type Plan, type PlanInput, type PlanMemo } from '../../services/plan.ts';
+import { planInSteps, planMemo, type Plan, type PlanInput, type PlanMemo } from '../../services/plan.ts';
 import { addToIndex, ownerIn, type Indexed } from '../../services/range-index.ts';
 import { reservationProblems, reservationsOf } from '../../services/reservation.ts';
 import type { BookedObjects } from './object-book.ts';
@@ -64,7 +65,7 @@ export class Planning {
     this.#defaultInterface = config.interfaceName;
   }
 
-  plan(input: PlanningInput): Plan {
+  plan(input: PlanningInput): Steps<Plan> {
     const { booked, services, nodes, quarantined, assignment, endpoints } = input;
     this.#reserve(input);
     const planInput: PlanInput = {
@@ -81,7 +82,7 @@ export class Planning {
       assignment,
       defaultInterface: this.#defaultInterface,
     };
-    return planServices(planInput, this.#memo);
+    return planInSteps(planInput, this.#memo);
   }
 
   #reserve({ booked, vips, published, nodes }: PlanningInput): void {

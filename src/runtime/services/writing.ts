@@ -9,6 +9,7 @@ import type { StatusWriter, WriteEnd } from '../../kube/status-writer.ts';
 import type { Allocation, Ownership, PendingService, Pool, Reason, ServiceObject } from '../../services/model.ts';
 import type { ServiceDecision } from '../../services/status.ts';
 import type { ServicesView } from './view.ts';
+import type { Breath } from '../../kube/breath.ts';
 import { isSameList } from './giving.ts';
 import { patchText, releasePatch, servicePatch } from './service-patch.ts';
 import type { Teller } from './teller.ts';
@@ -32,10 +33,9 @@ export interface Round {
   /** Addresses that it would hold and a stranger has: by whom. */
   readonly strangers: ReadonlyMap<string, string>;
   readonly originOf: (key: string) => Allocation | undefined;
+  /** Who leads is as it was when this was decided: only then what is left of it may be written. */
+  readonly isStill: () => boolean;
 }
-
-/** As long as one slice may take. */
-const SLICE_MS = 8;
 
 /** What a Service's words depend on: equal ones mean that nothing is to be done. */
 interface Seen {
@@ -70,7 +70,7 @@ export class Writing {
     this.#options = options;
   }
 
-  async work(round: Round): Promise<void> {
+  async work(round: Round, breath: Breath): Promise<void> {
     const { plan } = round.view;
     if (plan === undefined) return;
     const look: Look = {
@@ -81,14 +81,11 @@ export class Writing {
       now: `${new Date().toISOString().slice(0, 19)}Z`,
     };
     this.#forget(round.byKey);
-    let sliceEnd = performance.now() + SLICE_MS;
     for (const service of round.view.services) {
       this.#look(service, round, look);
-      if (performance.now() < sliceEnd) continue;
-      await new Promise((resolve) => {
-        setImmediate(resolve);
-      });
-      sliceEnd = performance.now() + SLICE_MS;
+      if (!breath.isDue) continue;
+      await breath.take();
+      if (!round.isStill()) return;
     }
   }
 

@@ -12,6 +12,7 @@
  */
 
 import { ERRORS, fillRemedy } from '../../base/errors.ts';
+import { eachInSteps, finish, type Steps } from '../../base/steps.ts';
 import type { Allocation, AllocationResult, ObjectProblem, PendingService } from '../model.ts';
 import { openChooser } from './chooser.ts';
 import { fillFromPools } from './fill.ts';
@@ -24,27 +25,32 @@ import { grantRequest, moveToWishes, wishedAddresses } from './wishes.ts';
 export type { AllocationInput } from './table.ts';
 
 export function allocate(input: AllocationInput): AllocationResult {
+  return finish(allocateInSteps(input));
+}
+
+export function* allocateInSteps(input: AllocationInput): Steps<AllocationResult> {
   const table = openTable(input);
-  keepAddresses(table);
+  yield;
+  yield* keepAddresses(table);
   // While wishes are met, nobody is given by chance what another one asks for.
   const considerate = openChooser(table, wishedAddresses(table));
   moveToWishes(table, considerate);
-  for (const claim of table.claims) {
+  yield* eachInSteps(table.claims, (claim) => {
     const { request, refusals } = claim;
     const isServed = heldPlaces(claim).length > 0;
     if (refusals.length === 0 && !isServed && request.addresses.length > 0) grantRequest(table, considerate, claim);
-  }
-  fillFromPools(table, openChooser(table, new Set()));
-  return resultOf(table);
+  });
+  yield* fillFromPools(table, openChooser(table, new Set()));
+  return yield* resultOf(table);
 }
 
-function resultOf(table: Table): AllocationResult {
+function* resultOf(table: Table): Steps<AllocationResult> {
   const allocations: Allocation[] = [];
   const pending: PendingService[] = [];
-  for (const claim of table.claims) {
+  yield* eachInSteps(table.claims, (claim) => {
     if (heldPlaces(claim).length > 0) allocations.push(allocationOf(table, claim));
     else pending.push(pendingOf(claim));
-  }
+  });
   return { allocations, pending, problems: table.warned.flatMap(problemsOf) };
 }
 

@@ -7,6 +7,7 @@
  */
 
 import type { Family } from '../../base/ip.ts';
+import { eachInSteps, type Steps } from '../../base/steps.ts';
 import type { Pool, Reason } from '../model.ts';
 import { choose, type Chooser } from './chooser.ts';
 import { heldOf, hold, type Claim, type Place } from './ledger.ts';
@@ -24,15 +25,15 @@ import { chooseAmong, chooseBeside, isCombinable } from './second-family.ts';
 import { missingFamilies, type Table } from './table.ts';
 import { grantRequest } from './wishes.ts';
 
-export function fillFromPools(table: Table, chooser: Chooser): void {
-  for (const claim of table.claims) {
-    if (claim.refusals.length > 0) continue;
+export function* fillFromPools(table: Table, chooser: Chooser): Steps<void> {
+  yield* eachInSteps(table.claims, (claim) => {
+    if (claim.refusals.length > 0) return;
     if (claim.held.length === 0) {
       if (claim.request.addresses.length > 0) grantRequest(table, chooser, claim);
       else chooseFor(table, chooser, claim);
     }
     if (claim.held.length > 0) complete(table, chooser, claim);
-  }
+  });
 }
 
 function chooseFor(table: Table, chooser: Chooser, claim: Claim): void {

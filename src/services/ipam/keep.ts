@@ -6,6 +6,7 @@
  */
 
 import type { Family, Ip } from '../../base/ip.ts';
+import { eachInSteps, type Steps } from '../../base/steps.ts';
 import type { Pool, Reason } from '../model.ts';
 import { poolTerms } from '../pools/pool.ts';
 import { hasFamily, heldOf, hold, remainRefusal, type Claim, type Holding, type Place } from './ledger.ts';
@@ -15,15 +16,15 @@ import { isKeyless } from './sharing.ts';
 import { isStatic, STATIC_POOL } from './static-pool.ts';
 import type { Table } from './table.ts';
 
-export function keepAddresses(table: Table): void {
-  for (const claim of table.claims) {
+export function* keepAddresses(table: Table): Steps<void> {
+  yield* eachInSteps(table.claims, (claim) => {
     const { ingress, hasForeignIngress } = claim.request.service;
     if (hasForeignIngress && claim.refusals.length === 0) {
       const message = 'the status holds a host name, or something that is no address: it is given up';
       claim.complaints.push(reason('', 'ADDRESS_RELEASED', message, { address: 'it' }));
     }
     if (ingress.length > 0) keepOf(table, claim, ingress);
-  }
+  });
 }
 
 function keepOf(table: Table, claim: Claim, ingress: readonly Ip[]): void {

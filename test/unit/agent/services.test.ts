@@ -687,7 +687,7 @@ describe('thousands of addresses', () => {
     const probes = node.effects('frame.send').filter(({ purpose }) => purpose === 'probe');
     const perTurn = Map.groupBy(probes, ({ at }) => at);
     // A portion is 64; two turns may fall on one millisecond.
-    expect(Math.max(...[...perTurn.values()].map((turn) => turn.length))).toBeLessThanOrEqual(512);
+    expect(Math.max(...[...perTurn.values()].map((turn) => turn.length))).toBeLessThanOrEqual(128);
     const captures = node.effects('capture.set');
     expect(captures, 'one filter for all').toHaveLength(1);
   });
