@@ -94,6 +94,7 @@ const QUIET_RATE = 8;
 export async function run(options: RunOptions): Promise<Row> {
   const { program, count, families, api } = options;
   const cluster = await Cluster.create({ api, prefix: 'hf-bench', families });
+  let services: ManyServices | undefined;
   try {
     // What they are for isn't measured here, and they would be part of the load.
     cluster.capture.close();
@@ -102,14 +103,13 @@ export async function run(options: RunOptions): Promise<Row> {
     const pool = poolOf(count, families);
     await program.start(cluster, pool);
     const { extra } = program;
-    const services = new ManyServices({ cluster, count, families, ...(extra === undefined ? {} : { extra }) });
+    services = new ManyServices({ cluster, count, families, ...(extra === undefined ? {} : { extra }) });
     await services.prepare();
     await sleep(3_000);
     const creation = await create(options, { cluster, services, pool });
     if (options.windowMs > 0) await quiet(program, cluster);
     const { idle, requests } = await idleOf(options, cluster);
     const loss = await lose(options, cluster, creation.answers);
-    services.close();
     const { creating, creatingCpuMs } = creation;
     return {
       program: program.name,
@@ -123,6 +123,7 @@ export async function run(options: RunOptions): Promise<Row> {
       creatingCpuMs,
     };
   } finally {
+    services?.close();
     await cluster.close();
   }
 }

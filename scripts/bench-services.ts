@@ -23,7 +23,8 @@ import { run, type Row } from './bench-services-run.ts';
 import { buildExecutable, isArch } from './build.ts';
 
 const FOLDER = join(import.meta.dirname, '..', 'docs', 'benchmarks');
-const PATIENCE_MS = 180_000;
+/** For an answer from every address: a minute, and as long again for each thousand. */
+const PATIENCE_MS = 60_000;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -56,7 +57,7 @@ async function main(): Promise<number> {
         families,
         api: values.api === 'real' ? 'real' : 'embedded',
         windowMs: Number(values.seconds) * 1000,
-        patienceMs: PATIENCE_MS,
+        patienceMs: PATIENCE_MS * (1 + count / 1000),
       });
       console.error(JSON.stringify(row));
       rows.push(row);

@@ -135,7 +135,10 @@ export class ApiWatch {
     this.#response = response;
     this.status = response.statusCode ?? 0;
     response.on('error', () => {});
-    createInterface({ input: response }).on('line', (line) => {
+    const lines = createInterface({ input: response });
+    // Since Node 24 a reader of lines repeats its input's error; how a watch ends is for `ended` to say.
+    lines.on('error', () => {});
+    lines.on('line', (line) => {
       // Each line of a watch is a WatchEvent (Kubernetes API concepts, "Efficient detection of changes").
       this.events.push(JSON.parse(line) as WatchEvent);
       this.#wake();
