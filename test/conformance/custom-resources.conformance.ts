@@ -350,6 +350,58 @@ describe.each(RELEASES)('under the definitions of %s', (release) => {
   });
 });
 
+describe('when a release is upgraded under it', () => {
+  const POOL = 'ciliumloadbalancerippools.cilium.io';
+  const poolIn = (definitions: readonly Definition[]): Definition[] => definitions.filter(({ name }) => name === POOL);
+
+  /** As an operator does who brings newer definitions. */
+  async function serve(
+    versions: (document: JsonObject) => readonly unknown[],
+    [next]: readonly Definition[],
+  ): Promise<void> {
+    const before = await insist(admin, 'GET', `${DEFINITIONS}/${POOL}`);
+    const spec = { ...asObject(next?.document['spec']), versions: versions(next?.document ?? {}) };
+    const { metadata, kind, apiVersion } = before;
+    await insist(admin, 'PUT', `${DEFINITIONS}/${POOL}`, { body: { apiVersion, kind, metadata, spec } });
+  }
+
+  it('a pool of v2alpha1 is followed into v2, and no moment goes by without it', async () => {
+    const old = poolIn(await definitionsOfSet('cilium-1.15'));
+    const newer = poolIn(ciliumDefinitions());
+    console.log(`from ${originsOf(old)} to ${originsOf(newer)}`);
+    await install(old);
+    closers.push(() => uninstall(newer));
+    const [schema] = schemasOf(old);
+    if (schema === undefined) throw new Error('no definition of the pool');
+    await create(schema, 'blue', LEAST.CiliumLoadBalancerIPPool);
+    const objects = await watched();
+    const versionNow = (): unknown => objects.custom(schema.kind).get('blue')?.['apiVersion'];
+    await waitFor('the pool in v2alpha1', () => versionNow() === 'cilium.io/v2alpha1');
+    // Whoever looks because something else has changed may look at any time.
+    const counts: number[] = [];
+    const sampling = setInterval(() => counts.push(objects.custom(schema.kind).size), 1);
+    closers.push(() => clearInterval(sampling));
+
+    const versionsOf = ({ spec }: JsonObject): readonly JsonObject[] =>
+      asArray(asObject(spec)?.['versions']).flatMap((version): JsonObject[] => [asObject(version) ?? {}]);
+    await serve(versionsOf, newer);
+    await waitFor('the pool in v2', () => versionNow() === 'cilium.io/v2' && objects.isCurrent);
+    await serve((document) => versionsOf(document).map((each) => ({ ...each, served: each['name'] === 'v2' })), newer);
+    const path = '/apis/cilium.io/v2/ciliumloadbalancerippools/blue';
+    await insist(admin, 'PATCH', path, {
+      body: { spec: { disabled: true } },
+      contentType: 'application/merge-patch+json',
+    });
+    await waitFor('its change', () => {
+      const { value } = decodeCiliumPool(objects.custom(schema.kind).get('blue'));
+      return value?.isClosed === true;
+    });
+    expect(counts.length).toBeGreaterThan(100);
+    expect(counts.filter((count) => count !== 1)).toEqual([]);
+    expect(decodeCiliumPool(objects.custom(schema.kind).get('blue')).problems).toEqual([]);
+  });
+});
+
 it('no field is written here that no release has', () => {
   const written = KINDS.flatMap((kind) => fieldsIn(FULL[kind], 'spec').map((field) => `${kind} ${field}`));
   expect(written.filter((field) => !seenFields.has(field) && !field.endsWith('.matchLabels.app'))).toEqual([]);
