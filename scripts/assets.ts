@@ -4,7 +4,7 @@
  * real kubeadm cluster consists of (scripts/kubeadm.ts), the generator of custom resource definitions
  * (scripts/definitions.ts), and on request MetalLB's programs, which the benchmarks can be run against.
  *
- *     scripts/assets [NAME]…      default: kube-apiserver etcd client-go-peer
+ *     scripts/assets [NAME]…      default: kube-apiserver etcd kubectl client-go-peer
  *
  * prints `NAME=PATH` lines. The folder is ${XDG_CACHE_HOME:-~/.cache}/holdfast/assets/<hash of the recipe>; a build is
  * renamed into place only when the new binary has said its version, so that an interrupted one leaves nothing half done.
@@ -63,7 +63,7 @@ export const ASSETS = [
   ...CLUSTER_ASSETS,
 ] as const;
 export type Asset = (typeof ASSETS)[number];
-export const DEFAULT_ASSETS: readonly Asset[] = ['kube-apiserver', 'etcd', 'client-go-peer'];
+export const DEFAULT_ASSETS: readonly Asset[] = ['kube-apiserver', 'etcd', 'kubectl', 'client-go-peer'];
 
 /** Waits for the signal to end, which a pod's first process does not get by default. */
 const PAUSE_SOURCE = `package main

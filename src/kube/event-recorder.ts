@@ -1,15 +1,20 @@
 /**
  * Kubernetes Events (core/v1) about one object, or about any: best effort, for people. Recording never waits and never
  * fails; equal events are counted on one object (a patch) instead of written anew, the rate is limited, for each object and
- * reason as well, the queue is bounded and drops its oldest. Whoever may not write Events (kube-vip's RBAC has no rule for them) is told once, and asks again later.
+ * reason as well, the queue is bounded and drops its oldest. What an API server didn't answer, or was too busy for, is
+ * tried again under the same name, so that it is written once. Whoever may not write Events in a namespace (kube-vip's
+ * RBAC has no rule for them) is told once, and asks again later.
+ *
+ * core/v1 and not events.k8s.io/v1: both are the same objects, and of this form every kubectl shows count and times.
  */
 
 import { randomBytes } from 'node:crypto';
 import { HoldfastError } from '../base/errors.ts';
 import type { ApiFailure } from './api-result.ts';
+import { Backoff } from './backoff.ts';
 import type { ApiClient } from './client.ts';
-import { metadataText } from '../base/json.ts';
 import type { Log } from './log.ts';
+import { fullBucket, takeToken, type Bucket } from './token-bucket.ts';
 
 export interface InvolvedObject {
   readonly apiVersion: string;
@@ -29,8 +34,8 @@ export interface EventNote {
 
 export interface EventRecorderOptions {
   readonly client: ApiClient;
-  /** What a note is about unless it is said with it. */
-  readonly about: InvolvedObject;
+  /** What a note is about unless it is said with it; a function is asked with each (its uid may become known later). */
+  readonly about: InvolvedObject | (() => InvolvedObject);
   /** Name of this node: source.host and reportingInstance. */
   readonly node: string;
   readonly log: Log;
@@ -44,6 +49,8 @@ export interface EventRecorderOptions {
   readonly queueMax?: number;
   /** How long after a first refusal it is tried again; a second one is believed. Default 3 s. */
   readonly refusalMs?: number;
+  /** How long nothing is written in a namespace that refused it. Default 60 s. */
+  readonly forbiddenMs?: number;
   /** Of each object and reason so many at once, and then one in `intervalMs`. Default: no such limit. */
   readonly subject?: { readonly burst: number; readonly intervalMs: number };
 }
@@ -86,11 +93,21 @@ const REQUEST_DEADLINE_MS = 3000;
 const SERIES_MS = 600_000;
 /** Objects and reasons that are counted at a time; one that is forgotten begins anew. */
 const SUBJECTS_MAX = 10_000;
-const FORBIDDEN_PAUSE_MS = 300_000;
+/**
+ * Who adds the missing right looks for Events soon after; one refused request a minute and namespace is nothing to an API
+ * server. Not shorter: a cluster that means it is asked for as long as it runs.
+ */
+const FORBIDDEN_PAUSE_MS = 60_000;
+/** As client-go (maxTriesPerEvent): an Event that an API server doesn't take so often is given up. */
+const TRIES_MAX = 12;
+const BACKOFF_MIN_MS = 500;
+const BACKOFF_MAX_MS = 10_000;
 /** An API server that has just started refuses everybody: it doesn't know the roles yet. */
 const REFUSAL_MS = 3_000;
 /** Limit of the API for Event.message. */
 const MESSAGE_MAX = 1024;
+/** Names of objects have 253 characters (RFC 1123 subdomain); an Event's has the object's before its own 17. */
+const NAME_MAX = 253 - 17;
 
 interface Series {
   /** Name of the Event object. */
@@ -103,12 +120,19 @@ interface Entry {
   readonly note: EventNote;
   readonly about: InvolvedObject;
   readonly at: number;
+  /** Of the Event object, if one is made of it. */
+  readonly name: string;
+  tries: number;
 }
 
-interface Bucket {
-  tokens: number;
-  refilledAt: number;
-}
+type Outcome =
+  | { readonly kind: 'done' }
+  /** Later, in so many ms. */
+  | { readonly kind: 'again'; readonly inMs: number }
+  | { readonly kind: 'lost' };
+
+const DONE: Outcome = { kind: 'done' };
+const LOST: Outcome = { kind: 'lost' };
 
 class QueuedRecorder implements EventRecorder {
   dropped = 0;
@@ -118,7 +142,9 @@ class QueuedRecorder implements EventRecorder {
   readonly #series = new Map<string, Series>();
   readonly #idleListeners = new Set<() => void>();
   readonly #bucket: Bucket;
-  #pausedUntil = 0;
+  readonly #backoff = new Backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS, Math.random);
+  /** Namespaces in which Events may not be written → when to ask again. */
+  readonly #forbidden = new Map<string, number>();
   #wasRefused = false;
   #resumeAt = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -127,11 +153,13 @@ class QueuedRecorder implements EventRecorder {
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
-    this.#bucket = { tokens: options.burst ?? BURST, refilledAt: performance.now() };
+    this.#bucket = fullBucket(options.burst ?? BURST);
   }
 
-  record(note: EventNote, about: InvolvedObject = this.#options.about): void {
-    if (this.#isClosed || performance.now() < this.#pausedUntil || this.#isTooMuch(note, about)) {
+  record(note: EventNote, given?: InvolvedObject): void {
+    const { about: usual } = this.#options;
+    const about = given ?? (typeof usual === 'function' ? usual() : usual);
+    if (this.#isClosed || this.#isForbidden(about) || this.#isTooMuch(note, about)) {
       this.dropped += 1;
       return;
     }
@@ -139,7 +167,8 @@ class QueuedRecorder implements EventRecorder {
       this.#queue.shift();
       this.dropped += 1;
     }
-    this.#queue.push({ note, about, at: (this.#options.wallClock ?? Date.now)() });
+    const at = (this.#options.wallClock ?? Date.now)();
+    this.#queue.push({ note, about, at, name: eventName(about), tries: 0 });
     this.#pump();
   }
 
@@ -193,40 +222,41 @@ class QueuedRecorder implements EventRecorder {
 
   async #deliver(entry: Entry): Promise<void> {
     this.#isSending = true;
-    const isWorthRepeating = await this.#send(entry);
+    const outcome = await this.#send(entry);
     this.#isSending = false;
-    if (isWorthRepeating) this.#repeat(entry);
+    if (outcome.kind === 'again' && !this.#isClosed) {
+      this.#queue.unshift(entry);
+      this.#resumeAt = performance.now() + outcome.inMs;
+    } else if (outcome.kind !== 'done') {
+      this.dropped += 1;
+    }
     this.#pump();
+  }
+
+  #isForbidden(about: InvolvedObject): boolean {
+    return performance.now() < (this.#forbidden.get(namespaceOf(about)) ?? Number.NEGATIVE_INFINITY);
   }
 
   #isTooMuch(note: EventNote, about: InvolvedObject): boolean {
     const { subject } = this.#options;
     if (subject === undefined) return false;
     const key = `${nameOf(about)}\n${note.reason}`;
-    const bucket = this.#subjects.get(key) ?? { tokens: subject.burst, refilledAt: performance.now() };
+    const bucket = this.#subjects.get(key) ?? fullBucket(subject.burst);
     keepLatest(this.#subjects, key, bucket, SUBJECTS_MAX);
     return takeToken(bucket, subject.burst, subject.intervalMs) > 0;
   }
 
-  #repeat(entry: Entry): void {
-    if (this.#isClosed) {
-      this.dropped += 1;
-      return;
-    }
-    this.#queue.unshift(entry);
-    this.#resumeAt = performance.now() + (this.#options.refusalMs ?? REFUSAL_MS);
-  }
-
-  /** Whether it should be tried again. */
-  async #send(entry: Entry): Promise<boolean> {
+  async #send(entry: Entry): Promise<Outcome> {
     const { note, about, at } = entry;
     const key = `${nameOf(about)}\n${note.type}\n${note.reason}\n${note.message}`;
     const series = this.#series.get(key);
-    if (series !== undefined && at - series.lastAt < SERIES_MS && (await this.#count(series, entry))) return false;
-    return this.#create(key, entry);
+    const isRepeated = series !== undefined && at - series.lastAt < SERIES_MS;
+    return (isRepeated ? await this.#count(series, entry) : undefined) ?? this.#create(key, entry);
   }
 
-  async #count(series: Series, { about, at }: Entry): Promise<boolean> {
+  /** undefined: it can't be counted there (any more). */
+  async #count(series: Series, entry: Entry): Promise<Outcome | undefined> {
+    const { about, at } = entry;
     const result = await this.#options.client.request({
       method: 'PATCH',
       path: `${collectionOf(about)}/${series.name}`,
@@ -234,15 +264,16 @@ class QueuedRecorder implements EventRecorder {
       body: { count: series.count + 1, lastTimestamp: secondsText(at) },
       deadlineMs: REQUEST_DEADLINE_MS,
     });
-    if (!result.ok) return false;
+    if (!result.ok) return this.#later(entry, result);
     series.count += 1;
     series.lastAt = at;
-    return true;
+    this.#backoff.reset();
+    return DONE;
   }
 
-  async #create(key: string, { note, about, at }: Entry): Promise<boolean> {
+  async #create(key: string, entry: Entry): Promise<Outcome> {
+    const { note, about, at, name } = entry;
     const { node } = this.#options;
-    const name = `${about.name}.${randomBytes(8).toString('hex')}`;
     const result = await this.#options.client.request({
       method: 'POST',
       path: collectionOf(about),
@@ -263,46 +294,66 @@ class QueuedRecorder implements EventRecorder {
       },
       deadlineMs: REQUEST_DEADLINE_MS,
     });
-    if (result.ok) {
-      const series = { name: metadataText(result.body, 'name') ?? name, count: 1, lastAt: at };
-      keepLatest(this.#series, key, series, this.#options.queueMax ?? QUEUE_MAX);
-      this.#wasRefused = false;
-      return false;
+    // The name is of this entry alone: who has it already is an earlier try of it.
+    if (result.ok || result.failure === 'already-exists') {
+      keepLatest(this.#series, key, { name, count: 1, lastAt: at }, this.#options.queueMax ?? QUEUE_MAX);
+      this.#backoff.reset();
+      this.#allowed(about);
+      return DONE;
     }
     // A namespace that is being deleted takes nothing new: that says nothing about our rights.
-    const isRefused = result.failure === 'forbidden' && !result.message.includes('is being terminated');
-    if (isRefused && !this.#wasRefused) {
-      this.#wasRefused = true;
-      return true;
+    if (result.failure !== 'forbidden' || result.message.includes('is being terminated')) {
+      return this.#later(entry, result) ?? LOST;
     }
-    this.dropped += 1;
-    if (isRefused) this.#giveUp(result, about);
-    return false;
+    if (!this.#wasRefused) {
+      this.#wasRefused = true;
+      return { kind: 'again', inMs: this.#options.refusalMs ?? REFUSAL_MS };
+    }
+    this.#giveUp(result, about);
+    return LOST;
+  }
+
+  /** When a failure says nothing about what was to be written: that it is tried again, but not while the process ends. */
+  #later(entry: Entry, { failure, retryAfterMs }: ApiFailure): Outcome | undefined {
+    if (!TRANSIENT.has(failure)) return undefined;
+    entry.tries += 1;
+    if (entry.tries >= TRIES_MAX || this.#idleListeners.size > 0) return LOST;
+    return { kind: 'again', inMs: Math.max(this.#backoff.next(), retryAfterMs ?? 0) };
+  }
+
+  #allowed(about: InvolvedObject): void {
+    this.#wasRefused = false;
+    if (!this.#forbidden.delete(namespaceOf(about))) return;
+    this.#options.log('info', 'events are written again', { namespace: namespaceOf(about) });
   }
 
   #giveUp(refusal: ApiFailure, about: InvolvedObject): void {
+    const namespace = namespaceOf(about);
+    const isKnown = this.#forbidden.has(namespace);
     this.#wasRefused = false;
-    this.#pausedUntil = performance.now() + FORBIDDEN_PAUSE_MS;
-    this.dropped += this.#queue.length;
-    this.#queue.length = 0;
-    const context = { verb: 'create', resource: 'events', namespace: namespaceOf(about) };
+    keepLatest(this.#forbidden, namespace, performance.now() + this.#pauseMs(), SUBJECTS_MAX);
+    const kept = this.#queue.filter((entry) => namespaceOf(entry.about) !== namespace);
+    this.dropped += this.#queue.length - kept.length;
+    this.#queue.splice(0, this.#queue.length, ...kept);
+    if (isKnown) return;
+    const context = { verb: 'create', resource: 'events', namespace };
     const { code, message: reason, remedy } = new HoldfastError(refusal.code, refusal.message, { context });
     this.#options.log('warn', 'events may not be written', { code, reason, remedy });
   }
+
+  #pauseMs(): number {
+    return this.#options.forbiddenMs ?? FORBIDDEN_PAUSE_MS;
+  }
 }
 
-/** 0 when one may go now (and is counted), else ms until one may. */
-function takeToken(bucket: Bucket, burst: number, intervalMs: number): number {
-  const now = performance.now();
-  const earned = Math.floor((now - bucket.refilledAt) / intervalMs);
-  if (earned > 0) {
-    bucket.tokens = Math.min(burst, bucket.tokens + earned);
-    bucket.refilledAt += earned * intervalMs;
-  }
-  if (bucket.tokens === 0) return bucket.refilledAt + intervalMs - now;
-  bucket.tokens -= 1;
-  return 0;
-}
+/** They say nothing about what was to be written. */
+const TRANSIENT: ReadonlySet<ApiFailure['failure']> = new Set([
+  'timeout',
+  'unreachable',
+  'server-error',
+  'throttled',
+  'unauthorized',
+]);
 
 /** Puts the entry last, and forgets the first ones beyond `max`. */
 function keepLatest<Value>(map: Map<string, Value>, key: string, value: Value, max: number): void {
@@ -320,6 +371,11 @@ function nameOf({ kind, namespace, name, uid }: InvolvedObject): string {
 
 function namespaceOf(about: InvolvedObject): string {
   return about.namespace === '' ? 'default' : about.namespace;
+}
+
+/** Of its own, and such that the API server takes it. */
+function eventName({ name }: InvolvedObject): string {
+  return `${name.slice(0, NAME_MAX).replace(/[^a-z0-9]+$/, '')}.${randomBytes(8).toString('hex')}`;
 }
 
 function collectionOf(about: InvolvedObject): string {

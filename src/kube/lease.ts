@@ -37,6 +37,8 @@ export interface LeaseApiOptions {
 }
 
 export interface LeaseApi {
+  /** Of the Lease as last seen; undefined before. */
+  readonly uid: string | undefined;
   /** A missing Lease is the failure 'not-found'. */
   get(): Promise<LeaseResult>;
   create(lease: LeaseRecord, stamp: LeaseStamp): Promise<LeaseResult>;
@@ -58,6 +60,7 @@ const WATCH_BACKOFF_MAX_MS = 2000;
 const WATCH_IDLE_MS = 15_000;
 
 class LeaseCalls implements LeaseApi {
+  uid: string | undefined;
   readonly #options: LeaseApiOptions;
   readonly #collection: string;
   readonly #wallClock: () => WallMs;
@@ -135,6 +138,7 @@ class LeaseCalls implements LeaseApi {
 
   #remember(raw: JsonObject): LeaseRecord {
     const { lease, problems } = decodeLease(raw);
+    this.uid = metadataText(raw, 'uid');
     this.#bases.delete(lease.resourceVersion);
     this.#bases.set(lease.resourceVersion, raw);
     for (const version of this.#bases.keys()) {

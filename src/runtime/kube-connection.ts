@@ -6,7 +6,12 @@ import { openApiHealth, type ApiHealth } from '../kube/api-health.ts';
 import { kindOfStatus } from '../kube/api-result.ts';
 import { openApiClient, type ApiClient, type ExchangeReport } from '../kube/client.ts';
 import { openCredentials, type CredentialStore } from '../kube/credentials.ts';
-import { openEventRecorder, SERVICE_EVENT_LIMITS, type EventRecorder } from '../kube/event-recorder.ts';
+import {
+  openEventRecorder,
+  SERVICE_EVENT_LIMITS,
+  type EventRecorder,
+  type InvolvedObject,
+} from '../kube/event-recorder.ts';
 import { openLeaseApi, type LeaseApi } from '../kube/lease.ts';
 import type { Log } from '../kube/log.ts';
 import type { Reflector, RestartReason } from '../kube/reflector.ts';
@@ -92,12 +97,13 @@ class KubeConnection implements Kube {
       log,
       onWatchRestart: (reason) => this.#onWatchRestart?.('leases', reason),
     });
-    const about = {
+    const about = (): InvolvedObject => ({
       apiVersion: 'coordination.k8s.io/v1',
       kind: 'Lease',
       namespace: config.election.namespace,
       name: config.election.leaseName,
-    };
+      ...(this.lease.uid === undefined ? {} : { uid: this.lease.uid }),
+    });
     const common = { client: this.client, node: config.nodeName, about, log };
     this.#events = openEventRecorder(common);
     if (config.services !== undefined) this.serviceEvents = openEventRecorder({ ...common, ...SERVICE_EVENT_LIMITS });

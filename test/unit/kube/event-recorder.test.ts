@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { metadataText } from '../../../src/base/json.ts';
 import { openApiClient } from '../../../src/kube/client.ts';
 import {
   aboutService,
@@ -62,6 +63,10 @@ async function bench(handler: Handler, limits: Partial<EventRecorderOptions> = {
 
 const echo: Handler = (_request, response, body) => answer(response, 201, body);
 const GAINED = { type: 'Normal', reason: 'LeadershipGained', message: 'n1 holds 192.0.2.50' } as const;
+
+function nameIn(body: Record<string, unknown> | undefined): string {
+  return metadataText(body ?? {}, 'name') ?? '';
+}
 
 describe('openEventRecorder', () => {
   it('writes a core/v1 Event about the Lease', async () => {
@@ -134,6 +139,109 @@ describe('openEventRecorder', () => {
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(99);
     expect(api.seen).toHaveLength(3);
     expect([recorder.dropped, log.lines]).toEqual([0, []]);
+  });
+
+  it('tries again what was not answered or not taken, as the server asks, under one name', async () => {
+    const { recorder, bodies, api } = await bench((request, response, body) => {
+      if (api.seen.length === 1) {
+        response.setHeader('retry-after', '1');
+        answer(response, 429, statusObject(429, 'TooManyRequests'));
+      } else if (api.seen.length === 2) {
+        request.socket.destroy();
+      } else {
+        answer(response, 201, body);
+      }
+    });
+    recorder.record(GAINED);
+    await until(() => api.seen.length >= 1, 'the first try');
+    const firstAt = performance.now();
+    await until(() => api.seen.length >= 2, 'the second try');
+    expect(performance.now() - firstAt).toBeGreaterThan(900);
+    await until(() => api.seen.length >= 3, 'the third try');
+    await recorder.flush(2000);
+    expect(new Set(bodies.map(nameIn)).size).toBe(1);
+    expect(recorder.dropped).toBe(0);
+  });
+
+  it('takes a name that is there already for its own, written by a try whose answer was lost', async () => {
+    const { recorder, bodies, api } = await bench((_request, response, body) => {
+      if (api.seen.length === 1) answer(response, 409, statusObject(409, 'AlreadyExists'));
+      else answer(response, 200, body);
+    });
+    recorder.record(GAINED);
+    recorder.record(GAINED);
+    await recorder.flush(2000);
+    const name = nameIn(bodies[0]);
+    expect(api.seen[1]).toBe(`PATCH /api/v1/namespaces/kube-system/events/${name}`);
+    expect(bodies[1]).toMatchObject({ count: 2 });
+    expect(recorder.dropped).toBe(0);
+  });
+
+  it('waits for no further try once the process ends', async () => {
+    const { recorder, api } = await bench((_request, response) =>
+      answer(response, 500, statusObject(500, 'InternalError')),
+    );
+    recorder.record(GAINED);
+    await until(() => api.seen.length >= 2, 'a second try');
+    // Whoever ends doesn't wait for a third one's turn.
+    await recorder.flush(5000);
+    expect(recorder.dropped).toBe(1);
+  });
+
+  it('asks again in a namespace that refused, tells it once, and goes on in the others', async () => {
+    let isAllowed = false;
+    const { recorder, api, log } = await bench(
+      (request, response, body) => {
+        if (!isAllowed && request.url?.includes('/shop/') === true) {
+          answer(response, 403, statusObject(403, 'Forbidden'));
+        } else {
+          answer(response, 201, body);
+        }
+      },
+      { refusalMs: 10, forbiddenMs: 60 },
+    );
+    const web = aboutService({ namespace: 'shop', name: 'web', uid: 'u1' });
+    const note = (message: string) => ({ ...GAINED, message });
+    recorder.record(note('1'), web);
+    recorder.record(note('2'));
+    recorder.record(note('3'), web);
+    await recorder.flush(2000);
+    expect(api.seen.map((line) => line.split('/')[4])).toEqual(['shop', 'shop', 'kube-system']);
+    recorder.record(note('4'), web);
+    await recorder.flush(2000);
+    expect(api.seen).toHaveLength(3);
+    await new Promise((resolve) => setTimeout(resolve, 70));
+    recorder.record(note('5'), web);
+    await recorder.flush(2000);
+    await new Promise((resolve) => setTimeout(resolve, 70));
+    isAllowed = true;
+    recorder.record(note('6'), web);
+    await recorder.flush(2000);
+    expect(log.msgs()).toEqual(['events may not be written', 'events are written again']);
+    expect(recorder.dropped).toBe(4);
+  });
+
+  it('asks what it is about with each, and names an Event as the API takes it', async () => {
+    const long = 'a'.repeat(235);
+    const known: { uid?: string } = {};
+    const about = () => ({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      namespace: 'shop',
+      name: `${long}.${long.slice(0, 17)}`,
+      ...known,
+    });
+    const { recorder, bodies } = await bench(echo, { about });
+    recorder.record(GAINED);
+    known.uid = 'u1';
+    recorder.record(GAINED);
+    await recorder.flush(2000);
+    expect(bodies.map(({ involvedObject }) => (involvedObject as { readonly uid?: string }).uid)).toEqual([
+      undefined,
+      'u1',
+    ]);
+    const name = nameIn(bodies[0]);
+    expect(name).toMatch(new RegExp(`^${long}\\.[0-9a-f]{16}$`));
   });
 
   it('flushes for no longer than it is given', async () => {
