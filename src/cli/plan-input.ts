@@ -3,7 +3,7 @@
  * knows (interfaces, carrier, health) stays unknown, which is held against nobody.
  */
 
-import { asObject, asText, asTextMap, type JsonObject } from '../base/json.ts';
+import { asObject, asText, asTextMap, metadataText, type JsonObject } from '../base/json.ts';
 import { familyBits, type Prefix } from '../base/ip.ts';
 import { decodeMember, MEMBER_LABEL } from '../kube/members.ts';
 import { nextAssignment, type Assignment } from '../services/assignment.ts';
@@ -15,6 +15,7 @@ import { decodeConfigMap } from '../services/objects/config-map.ts';
 import { decodeEndpointSlice } from '../services/objects/endpoint-slice.ts';
 import { decodeNamespace } from '../services/objects/namespace.ts';
 import { decodeNode } from '../services/objects/node.ts';
+import { objectRef } from '../services/objects/object-ref.ts';
 import { decodeService } from '../services/objects/service.ts';
 import { planMemo, planServices, type Plan, type PlanInput, type PlanMemo } from '../services/plan.ts';
 import { assemblePools, NO_POOLS, type AssembledPools } from '../services/pools/assemble.ts';
@@ -105,11 +106,10 @@ function readPools(
   problems: ObjectProblem[],
 ): AssembledPools {
   const { namespace, name } = settings.configMap;
-  const maps = objects.ofKind('ConfigMap').filter((raw) => {
-    const metadata = asObject(raw['metadata']);
-    return metadata?.['name'] === name && (metadata['namespace'] ?? 'default') === namespace;
-  });
-  const [configMap] = maps.flatMap((raw) => keep(decodeConfigMap(raw), problems));
+  const namesakes = objects.ofKind('ConfigMap').filter((raw) => metadataText(raw, 'name') === name);
+  const [own] = namesakes.filter((raw) => (metadataText(raw, 'namespace') ?? 'default') === namespace);
+  if (own === undefined) problems.push(...namesakes.map((raw) => elsewhere(raw, namespace)));
+  const [configMap] = own === undefined ? [] : keep(decodeConfigMap(own), problems);
   return assemblePools({
     environment: parseSvcPools(settings.pools),
     kubeVip: configMap === undefined ? NO_POOLS : readKubeVipPools(configMap),
@@ -124,6 +124,17 @@ function readPools(
     ],
     nodes: nodes.map(({ node }) => node),
   });
+}
+
+/** A ConfigMap of the right name in another namespace, while the right one has none: somebody waits for its pools. */
+function elsewhere(raw: JsonObject, namespace: string): ObjectProblem {
+  const object = objectRef('ConfigMap', raw);
+  return {
+    object,
+    code: 'POOL_SHADOWED',
+    message: `it is not read: kube-vip's pools are those of the ConfigMap of that name in the namespace ${namespace}`,
+    remedy: `Move it to the namespace ${namespace}, or set svc_configmap_namespace to the one it is in.`,
+  };
 }
 
 /** Where there are member Leases, Holdfast runs on those nodes and no other; a member that leaves is as good as drained. */

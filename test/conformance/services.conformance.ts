@@ -73,7 +73,7 @@ describe('before a real API server', () => {
     await services.ownedOnce(await services.served(COUNT));
   }, 60_000);
 
-  it('an asked-for address outside of every pool is served, one that is taken is refused in words', async () => {
+  it('an address that is asked for and taken is refused in words', async () => {
     const [taken = ''] = await services.served(COUNT);
     await services.createServices(1, COUNT, { 'metallb.io/loadBalancerIPs': taken });
     await services.event(`web-${COUNT}`, /ddress(Taken|NotShareable): /);
@@ -145,6 +145,24 @@ describe('before a real API server', () => {
       await services.quiet(1_500);
       staysWith(owner, from);
       await ask('PATCH', `${pools}/lan`, { spec: { addresses: [`${address}/32`] } });
+    }, 60_000);
+
+    it('an advertisement that is edited into nonsense goes on saying what it said', async () => {
+      const from = nowMs();
+      const owner = holders.now(address);
+      const near = [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'Near', values: ['x'] }] }];
+      const { status, body } = await ask('PATCH', `${advertisements}/lan`, { spec: { nodeSelectors: near } });
+      expect(status).toBe(200);
+      const { uid } = (body as { readonly metadata: { readonly uid: string } }).metadata;
+      const selector = encodeURIComponent(`involvedObject.kind=L2Advertisement,involvedObject.uid=${uid}`);
+      await waitFor('the Event', async () => {
+        const { body: events } = await ask('GET', `/api/v1/namespaces/default/events?fieldSelector=${selector}`);
+        const { items } = events as { readonly items: readonly { readonly message: string }[] };
+        return items.some(({ message }) => message.includes('until then it counts as it was before'));
+      });
+      await services.quiet(1_500);
+      staysWith(owner, from);
+      expect((await ask('PATCH', `${advertisements}/lan`, { spec: { nodeSelectors: null } })).status).toBe(200);
     }, 60_000);
 
     it('without their definitions, which are removed and installed again while it runs, nobody loses an address', async () => {

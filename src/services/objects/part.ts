@@ -188,9 +188,17 @@ export function textsOf(part: Part, key: string, lengthMax: number = LABELS_LENG
   return texts;
 }
 
-/** The value of an entry of a map of texts. null is '', as in the API server. */
+/**
+ * The value of an entry of a map of texts. null is '', as in the API server. true and 7 are what somebody forgot to quote: the
+ * API server refuses them, so they are told, and read as what was meant.
+ */
 export function textEntry(part: Part, key: string, entry: string): string | undefined {
-  const value = (part.fields[key] as JsonObject)[entry] ?? '';
+  const given = (part.fields[key] as JsonObject)[entry] ?? '';
+  const isUnquoted = typeof given === 'boolean' || (typeof given === 'number' && Number.isSafeInteger(given));
+  const value = isUnquoted ? String(given) : given;
+  if (isUnquoted) {
+    note(part, entryName(key, entry), `is ${shown(given)}, not a text: it has to be quoted, and is read as if it were`);
+  }
   if (typeof value !== 'string') {
     note(part, entryName(key, entry), `is ${shown(value)}, not a text`);
   } else if (entry === '__proto__') {

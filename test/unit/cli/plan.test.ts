@@ -329,6 +329,11 @@ describe('settings', () => {
       'apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: net, name: pools}\ndata: {cidr-global: 192.0.2.64/30}\n';
     const texts = { 'x.yaml': `${SERVICE}---\n${map}` };
     expect(report(texts).pending).toHaveLength(1);
+    const strayed = map.replace('name: pools', 'name: kubevip');
+    expect(report({ 'x.yaml': `${SERVICE}---\n${strayed}` })).toMatchObject({
+      pending: [{ service: 'a/web' }],
+      problems: [{ object: 'ConfigMap/net/kubevip', message: expect.stringContaining('namespace kube-system') }],
+    });
     const env = { KUBEVIP_NAMESPACE: 'net', KUBEVIP_CONFIG_MAP: 'pools' };
     expect(report(texts, { env }).allocations).toMatchObject([{ pool: 'cidr-global' }]);
   });

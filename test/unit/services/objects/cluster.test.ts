@@ -243,6 +243,7 @@ describe('a ConfigMap', () => {
     const data = { 'cidr-global': '192.0.2.0/24', 'search-order': 'desc' };
     expect(flawless(decodeConfigMap({ metadata, data, binaryData: { x: 'AA==' } }))).toStrictEqual({
       key: 'kube-system/kubevip',
+      uid: '',
       data,
       resourceVersion: '7',
       createdAt: '2026-01-31T12:00:00Z',
@@ -251,9 +252,13 @@ describe('a ConfigMap', () => {
   });
 
   it('loses only the entries that are no texts', () => {
-    const decoding = decodeConfigMap({ metadata, data: { 'allow-share-global': true, 'cidr-global': '192.0.2.0/24' } });
-    expect(messages(decoding)).toEqual(['data["allow-share-global"] is true, not a text']);
-    expect(valueOf(decoding).data).toEqual({ 'cidr-global': '192.0.2.0/24' });
+    const data = { 'allow-share-global': true, 'cidr-a': [], 'cidr-global': '192.0.2.0/24' };
+    const decoding = decodeConfigMap({ metadata, data });
+    expect(messages(decoding)).toEqual([
+      'data["allow-share-global"] is true, not a text: it has to be quoted, and is read as if it were',
+      'data["cidr-a"] is a list, not a text',
+    ]);
+    expect(valueOf(decoding).data).toEqual({ 'allow-share-global': 'true', 'cidr-global': '192.0.2.0/24' });
   });
 
   it('may be as large as the API server lets it be', () => {

@@ -177,13 +177,20 @@ describe('labels', () => {
   it.each([
     ['text', ['metadata.labels is "text", not an object'], {}],
     [[], ['metadata.labels is a list, not an object'], {}],
-    [{ a: 1, b: 'c' }, ['metadata.labels["a"] is 1, not a text'], { b: 'c' }],
+    [{ a: 1.5, b: 'c' }, ['metadata.labels["a"] is 1.5, not a text'], { b: 'c' }],
     [
-      { a: true, b: ['c'] },
-      ['metadata.labels["a"] is true, not a text', 'metadata.labels["b"] is a list, not a text'],
+      { a: {}, b: ['c'] },
+      ['metadata.labels["a"] is an object, not a text', 'metadata.labels["b"] is a list, not a text'],
       {},
     ],
-  ])('of %j: what is no text is left out and named', (raw, told, kept) => {
+    [
+      { a: true, b: 1234 },
+      ['a"] is true', 'b"] is 1234'].map(
+        (text) => `metadata.labels["${text}, not a text: it has to be quoted, and is read as if it were`,
+      ),
+      { a: 'true', b: '1234' },
+    ],
+  ])('of %j: what is no text is left out and named, and what was not quoted is named only', (raw, told, kept) => {
     const decoding = labels(raw);
     expect(messages(decoding)).toEqual(told);
     expect(valueOf(decoding).read).toEqual(kept);
@@ -231,7 +238,7 @@ describe('annotations', () => {
   ])('%s is kept, or named when it can not be', (key) => {
     const longest = 'x'.repeat(ANNOTATION_LENGTH_MAX);
     expect(flawless(annotations({ [key]: longest })).read).toEqual({ [key]: longest });
-    expect(messages(annotations({ [key]: true }))).toEqual([`metadata.annotations["${key}"] is true, not a text`]);
+    expect(messages(annotations({ [key]: [] }))).toEqual([`metadata.annotations["${key}"] is a list, not a text`]);
     const tooLong = annotations({ [key]: `${longest}x` });
     expect(messages(tooLong)).toEqual([
       `metadata.annotations["${key}"] has 4097 characters: it is too long and left out`,
