@@ -12,7 +12,14 @@ import type { Lab, LabNode } from './lab.ts';
 import { NETNS_FOLDER } from './namespace.ts';
 import { waitFor } from './process.ts';
 import { UdpProber } from './prober.ts';
-import { createNode, createService, SERVICES_PATH, SLICES_PATH, type WantedService } from './service-objects.ts';
+import {
+  createNode,
+  createService,
+  patchNode,
+  SERVICES_PATH,
+  SLICES_PATH,
+  type WantedService,
+} from './service-objects.ts';
 
 export interface ServicesClusterOptions {
   readonly prefix: string;
@@ -101,11 +108,17 @@ export class ServicesCluster {
   }
 
   async voters(): Promise<number> {
+    return (await this.voterNames()).length;
+  }
+
+  async voterNames(): Promise<readonly string[]> {
     const path = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/plndr-cp-lock';
     const { body } = await this.cluster.apiClient().request('GET', path);
     const lease = body as { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } };
     const text = lease.metadata?.annotations?.['holdfast.io/voters'];
-    return text === undefined ? 0 : (JSON.parse(text) as { readonly voters: readonly unknown[] }).voters.length;
+    if (text === undefined) return [];
+    const { voters } = JSON.parse(text) as { readonly voters: readonly { readonly name: string }[] };
+    return voters.map(({ name }) => name);
   }
 
   /** Each with an endpoint on every node. */
@@ -127,6 +140,12 @@ export class ServicesCluster {
   /** Where nobody else makes them. */
   async createNodes(): Promise<void> {
     for (const { name } of this.lab.nodes) await createNode(this.cluster.apiClient(), name);
+  }
+
+  /** What the kubelet would say of the node. */
+  ready(name: string, isReady = true): Promise<void> {
+    const condition = { type: 'Ready', status: isReady ? 'True' : 'False', reason: 'x', message: 'x' };
+    return patchNode(this.cluster.apiClient(), name, { status: { conditions: [condition] } });
   }
 
   async services(): Promise<readonly SeenService[]> {
@@ -283,6 +302,16 @@ export class ServicesCluster {
     await this.cluster.stopManagers();
     this.#env = { ...this.#env, ...env };
     await this.startAll();
+  }
+
+  /** One after the other, as an update of a DaemonSet: each is stopped in order and started with this besides. */
+  async restartEach(env: Readonly<Record<string, string>>): Promise<void> {
+    this.#env = { ...this.#env, ...env };
+    for (const node of this.lab.nodes) {
+      await this.cluster.manager(node).stop();
+      await this.start(node);
+      await this.everyVote();
+    }
   }
 
   async crash(node: LabNode): Promise<void> {

@@ -1,0 +1,105 @@
+/**
+ * More nodes than may vote: eleven, of which two are heard by the voters but have no voice. What they answer for has to
+ * move when they are lost, what a voter leaves behind may come to them, and while they hear nobody they answer for nothing.
+ */
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { VOTERS_MAX } from '../../src/leader/view.ts';
+import { nowMs } from './clock.ts';
+import type { LabNode } from './lab.ts';
+import { waitFor } from './process.ts';
+import { ServicesCluster } from './services-cluster.ts';
+
+const NODES = 11;
+const COUNT = 20;
+
+let services: ServicesCluster;
+
+beforeAll(async () => {
+  services = await ServicesCluster.create({ prefix: 'hf-k', nodes: NODES, env: { svc_election: 'true' } });
+  await services.createNodes();
+  for (const { name } of services.lab.nodes) await services.ready(name);
+  await services.startAll();
+  await services.createServices(COUNT);
+  await services.ownedOnce(await services.served(COUNT));
+}, 120_000);
+
+afterAll(() => services?.close());
+
+async function withoutVote(): Promise<readonly LabNode[]> {
+  const voters = await services.voterNames();
+  return services.lab.nodes.filter(({ name }) => !voters.includes(name));
+}
+
+/** A node of these that answers for something, and what. */
+async function busiest(nodes: readonly LabNode[]) {
+  const addresses = await services.served(COUNT);
+  const owners = await services.ownedOnce(addresses);
+  const shares = nodes.map((node) => ({ node, own: addresses.filter((each) => owners.get(each) === node.name) }));
+  const [most] = shares.sort((a, b) => b.own.length - a.own.length);
+  if (most === undefined || most.own.length === 0) throw new Error('no node of these answers for anything');
+  return { ...most, addresses };
+}
+
+describe('with more nodes than may vote', () => {
+  it('every node gets a share, with a vote or without', async () => {
+    expect(await services.voters()).toBe(VOTERS_MAX);
+    const owners = services.owners(await services.served(COUNT));
+    expect(new Set(owners.values()).size).toBeGreaterThan(6);
+    const names = (await withoutVote()).map(({ name }) => name);
+    expect([...owners.values()].filter((name) => names.includes(name)).length).toBeGreaterThan(0);
+    await services.answered(await services.served(COUNT));
+  }, 30_000);
+
+  it("a lost voter's addresses are answered for at once, also where one without a vote is next in line", async () => {
+    const voters = services.lab.nodes.filter(({ name }) => name !== 'n1');
+    const without = await withoutVote();
+    const { node, own, addresses } = await busiest(voters.filter((each) => !without.includes(each)));
+    await services.answered(own);
+    const from = nowMs();
+    await services.lab.powerOff(node);
+    await services.ownedOnce(addresses, [node.name]);
+    const outages = await services.longestOutages(own, from);
+    console.log('voter lost', outages);
+    expect(Math.max(...outages.values())).toBeLessThan(2_000);
+  }, 60_000);
+
+  it("a lost one without a vote is replaced as one decision, and nobody else's address moves", async () => {
+    const { node, own, addresses } = await busiest(await withoutVote());
+    const before = services.owners(addresses);
+    const from = nowMs();
+    await services.lab.powerOff(node);
+    const after = await services.ownedOnce(addresses, [node.name]);
+    for (const [address, owner] of before) if (owner !== node.name) expect(after.get(address)).toBe(owner);
+    const outages = await services.longestOutages(own, from);
+    console.log('outsider lost', outages);
+    expect(Math.max(...outages.values())).toBeLessThan(6_000);
+  }, 60_000);
+
+  it('one without a vote that is cut off lets go, and there are never two when it is back', async () => {
+    const [node] = (await withoutVote()).filter((each) => services.lab.state(each) === 'on');
+    if (node === undefined) throw new Error('none is left');
+    const addresses = await services.served(COUNT);
+    const own = addresses.filter((each) => services.owners(addresses).get(each) === node.name);
+    expect(own.length).toBeGreaterThan(0);
+    services.lab.cut(node);
+    await waitFor('it has let go', () => own.every((each) => !services.holders.now(each).includes(node.name)), {
+      deadlineMs: 15_000,
+    });
+    await services.ownedOnce(addresses, [node.name]);
+    const from = nowMs();
+    services.lab.heal(node);
+    await services.quiet(3_000);
+    for (const address of addresses) expect(services.holders.longestOverlapMs(address, from)).toBe(0);
+  }, 60_000);
+
+  it('an API that is away takes no address from one without a vote', async () => {
+    const addresses = await services.served(COUNT);
+    const before = await services.ownedOnce(addresses);
+    await services.cluster.stopApi();
+    await services.quiet(9_000);
+    expect(services.owners(addresses)).toEqual(before);
+    await services.cluster.startApi();
+  }, 60_000);
+});
