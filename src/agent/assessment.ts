@@ -68,10 +68,12 @@ function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assess
   state.vips.forEach((vip) => (isSilent ||= isWireSilent(rules.vip, vip, now)));
   const { view } = state.peers;
   const voters = view.set?.voters ?? [];
-  if (!rules.heartbeat.isEnabled || !voters.some((voter) => voter.name === rules.node)) {
-    return { ...ALONE, isWireSilent: isSilent };
-  }
+  if (!rules.heartbeat.isEnabled) return { ...ALONE, isWireSilent: isSilent };
   const own = viewRules(rules);
+  if (!voters.some((voter) => voter.name === rules.node)) {
+    // Without a vote the Lease decides, but an expired one is left to a holder that is heard, as voters leave it.
+    return { ...ALONE, isWireSilent: isSilent, isHeldElsewhere: isHeldElsewhere(own, view, now) };
+  }
   const holder = state.election.observed?.lease?.holder ?? '';
   const isIdle = idleHolder(rules, state, now) === holder;
   const { provisionalSince } = state.election;

@@ -244,8 +244,8 @@ function present(rules: ViewRules, view: ViewState, now: MonotonicMs): readonly 
 }
 
 /**
- * Whether a majority of the voter set misses `target`: by its own ears for us, by their bitmaps for the others. False when
- * `target` is no voter: whoever sends no heartbeat can't be missed. `isIdle`: we hear it say that it doesn't hold what it
+ * Whether a majority of the voter set misses `target`: by its own ears for us where we have a vote, by their bitmaps for the
+ * others. False when `target` is no voter: no bitmap speaks of it. `isIdle`: we hear it say that it doesn't hold what it
  * should (which may be ourselves).
  */
 export function isMissedByMajority(
@@ -257,9 +257,8 @@ export function isMissedByMajority(
 ): boolean {
   const voters = view.set?.voters ?? [];
   const place = voters.findIndex((voter) => voter.name === target);
-  if (place < 0 || !voters.some((voter) => voter.name === rules.self)) return false;
-  if (target === rules.self && !isIdle) return false;
-  let votes = isIdle || isMissing(rules, view, target, now) ? 1 : 0;
+  if (place < 0 || (target === rules.self && !isIdle)) return false;
+  let votes = isVoter(rules, view) && (isIdle || isMissing(rules, view, target, now)) ? 1 : 0;
   for (const heartbeat of present(rules, view, now)) {
     if (heartbeat.sender !== target && (heartbeat.hears & (1 << place)) === 0) votes += 1;
   }
