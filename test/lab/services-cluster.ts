@@ -89,11 +89,11 @@ export class ServicesCluster {
   }
 
   async start(node: LabNode): Promise<void> {
-    await this.cluster.startManager(node, { env: this.#env }).waitForLine(/api credentials loaded/);
+    await this.cluster.startManager(node, { env: this.#env }).waitForLine(/api credentials loaded/, 60_000);
   }
 
   async startAll(): Promise<void> {
-    for (const node of this.lab.nodes) await this.start(node);
+    await Promise.all(this.lab.nodes.map((node) => this.start(node)));
     await this.cluster.settled();
     await this.everyVote();
   }
@@ -102,7 +102,7 @@ export class ServicesCluster {
   async everyVote(): Promise<void> {
     const wanted = Math.min(this.lab.nodes.length, VOTERS_MAX);
     await waitFor('every node a voter', async () => (await this.voters()) === wanted, {
-      deadlineMs: 30_000,
+      deadlineMs: 60_000,
       everyMs: 200,
     });
   }

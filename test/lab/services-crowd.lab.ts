@@ -23,7 +23,7 @@ beforeAll(async () => {
   await services.startAll();
   await services.createServices(COUNT);
   await services.ownedOnce(await services.served(COUNT));
-}, 120_000);
+}, 300_000);
 
 afterAll(() => services?.close());
 
@@ -61,7 +61,6 @@ describe('with more nodes than may vote', () => {
     await services.lab.powerOff(node);
     await services.ownedOnce(addresses, [node.name]);
     const outages = await services.longestOutages(own, from);
-    console.log('voter lost', outages);
     expect(Math.max(...outages.values())).toBeLessThan(2_000);
   }, 60_000);
 
@@ -73,8 +72,7 @@ describe('with more nodes than may vote', () => {
     const after = await services.ownedOnce(addresses, [node.name]);
     for (const [address, owner] of before) if (owner !== node.name) expect(after.get(address)).toBe(owner);
     const outages = await services.longestOutages(own, from);
-    console.log('outsider lost', outages);
-    expect(Math.max(...outages.values())).toBeLessThan(6_000);
+    expect(Math.max(...outages.values())).toBeLessThan(3_000);
   }, 60_000);
 
   it('one without a vote that is cut off lets go, and there are never two when it is back', async () => {
