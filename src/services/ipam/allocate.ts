@@ -18,7 +18,7 @@ import { openChooser } from './chooser.ts';
 import { fillFromPools } from './fill.ts';
 import { keepAddresses, keptShortcomings } from './keep.ts';
 import { heldOf, type Claim } from './ledger.ts';
-import { limitReasons } from './refusal.ts';
+import { limitReasons, onePerPool } from './refusal.ts';
 import { heldPlaces, openTable, type AllocationInput, type Table, type Warned } from './table.ts';
 import { grantRequest, moveToWishes, wishedAddresses } from './wishes.ts';
 
@@ -68,7 +68,7 @@ function allocationOf(table: Table, claim: Claim): Allocation {
 }
 
 function pendingOf({ request, refusals, reasons, complaints }: Claim): PendingService {
-  return { service: request.service, reasons: limitReasons([...refusals, ...reasons, ...complaints]) };
+  return { service: request.service, reasons: limitReasons(onePerPool([...refusals, ...reasons, ...complaints])) };
 }
 
 function problemsOf({ service, warnings }: Warned): readonly ObjectProblem[] {

@@ -70,9 +70,9 @@ function keepFamily(table: Table, claim: Claim, ips: readonly Ip[]): void {
     const refusal = holding === undefined ? undefined : remainRefusal(holding, claim);
     if (refusal === undefined) hold(table.ledger, claim, { ip, pool: homeOf(table, claim, ip) });
     else {
-      const pool = homeOf(table, claim, ip)?.name ?? '';
-      const { code, message } = sharedReason(pool, ip, refusal.claim.request.service, refusal);
-      lost.push(reason(pool, code, `${message}: it stood in both statuses, and the older Service keeps it`));
+      const { code, message } = sharedReason('', ip, refusal.claim.request.service, refusal);
+      // Of no pool: what its pool says to the Service now is another matter.
+      lost.push(reason('', code, `${message}: it stood in both statuses, and the older Service keeps it`));
     }
   }
   if (hasFamily(claim, family)) claim.from = 'kept';

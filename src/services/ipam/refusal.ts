@@ -204,6 +204,24 @@ export function lackReason(table: Table, pool: Pool, family: Family): Reason {
   return reason(pool.name, 'POOL_FULL', families.size > 1 ? `${name} ${saying}` : saying);
 }
 
+/** One for each pool: a Service that asks for several addresses may have been refused each of them by each pool. */
+export function onePerPool(reasons: readonly Reason[]): readonly Reason[] {
+  const byPool = new Map<string, Reason>();
+  const merged: Reason[] = [];
+  for (const each of reasons) {
+    const first = each.pool === '' ? undefined : byPool.get(each.pool);
+    if (first === undefined) {
+      byPool.set(each.pool, each);
+      merged.push(each);
+    } else if (first.message !== each.message) {
+      const both = { ...first, message: `${first.message}; ${each.message}` };
+      merged[merged.indexOf(first)] = both;
+      byPool.set(each.pool, both);
+    }
+  }
+  return merged;
+}
+
 /** All that is told of one Service, whose pools were polled once or twice. */
 export function limitReasons(reasons: readonly Reason[]): readonly Reason[] {
   const most = 3 * REASONS_MAX;

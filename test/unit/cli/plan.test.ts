@@ -433,7 +433,7 @@ describe('the command line', () => {
     let text = '';
     for await (const chunk of child.stdout.setEncoding('utf8')) text += String(chunk);
     expect((JSON.parse(text) as PlanReport).allocations).toHaveLength(2);
-  });
+  }, 30_000);
 
   test('reads standard input and the environment, and writes all of a long answer into a pipe', async () => {
     const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
@@ -448,5 +448,5 @@ describe('the command line', () => {
     for await (const chunk of child.stdout.setEncoding('utf8')) text += String(chunk);
     expect(text.length).toBeGreaterThan(1_000_000);
     expect((JSON.parse(text) as PlanReport).allocations).toHaveLength(400);
-  });
+  }, 30_000);
 });

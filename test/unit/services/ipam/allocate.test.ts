@@ -50,6 +50,30 @@ describe('why a Service has no address', () => {
     ]);
   });
 
+  it('is one reason a pool, also for several addresses, and for what was lost to an older Service', () => {
+    const pools = [pool('lan', ['10.0.0.0/31', 'fd00::/127']), pool('six', ['fd01::/127'])];
+    const services = [
+      asking('a/s1', {}, { ingress: ['10.0.0.0'] }),
+      asking('a/s2', {}, { ingress: ['10.0.0.1'] }),
+      asking('a/s3', {}, { ingress: ['10.0.0.1'] }),
+      asking(
+        'a/s4',
+        { 'metallb.io/loadBalancerIPs': '10.9.9.9,fd09::9' },
+        { families: ['ipv4', 'ipv6'], familyPolicy: 'RequireDualStack' },
+      ),
+    ];
+    const result = run({ services, pools });
+    expect(reasonsOf(result, 'a/s3')).toEqual([
+      'metallb/lan: POOL_FULL IPv4 full 2/2',
+      'metallb/six: POOL_FAMILY no IPv4 addresses',
+      ': ADDRESS_TAKEN address 10.0.0.1 used by a/s2, both have port TCP/80: it stood in both statuses, and the older Service keeps it',
+    ]);
+    expect(reasonsOf(result, 'a/s4')).toEqual([
+      'metallb/lan: ADDRESS_OUTSIDE address 10.9.9.9 is not in 10.0.0.0/31, fd00::/127; address fd09::9 is not in 10.0.0.0/31, fd00::/127',
+      'metallb/six: ADDRESS_OUTSIDE address 10.9.9.9 is not in fd01::/127; address fd09::9 is not in fd01::/127',
+    ]);
+  });
+
   it('names the holder and the rule for an address asked for', () => {
     const services = [
       asking('x/y', {}, { ingress: ['10.0.0.1'] }),
@@ -162,7 +186,7 @@ describe('what is told beside an address', () => {
     const result = run({ services, pools: [LAN] });
     expect(addressesOf(result)).toEqual({ 'default/b': ['10.0.0.1'], 'default/a': ['10.0.0.0'] });
     expect(shortcomingsOf(result, 'default/a')).toEqual([
-      'metallb/lan: ADDRESS_TAKEN address 10.0.0.1 used by default/b, both have port TCP/80: it stood in both statuses, and the older Service keeps it',
+      ': ADDRESS_TAKEN address 10.0.0.1 used by default/b, both have port TCP/80: it stood in both statuses, and the older Service keeps it',
     ]);
   });
 
