@@ -143,6 +143,11 @@ export const SERVICE_ERRORS = {
     summary: 'The Service asks to be left alone.',
     remedy: 'Remove the annotation kube-vip.io/ignore.',
   },
+  SERVICE_CONTESTED: {
+    summary: 'Another program takes the address of a Service out of its status as often as it is written.',
+    remedy:
+      'Let one program serve it: remove the other load balancer (`holdfast doctor` names those it finds), or give each its own class (spec.loadBalancerClass, lb_class_only).',
+  },
   SERVICE_NOT_LOAD_BALANCER: {
     summary: 'The Service is not of type LoadBalancer.',
     remedy: 'Set spec.type to LoadBalancer.',

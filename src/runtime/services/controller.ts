@@ -209,6 +209,8 @@ export class ServicesController {
     if (round === undefined) return;
     this.#options.onPlanned(breath.busyMs);
     await this.#writing.work(round, breath);
+    const again = this.#writing.nextAt(performance.now());
+    if (again !== undefined) this.#rhythm.wakeAt(again);
   }
 
   /** Whether what has to be known before anything is decided is known. */

@@ -10,6 +10,7 @@ import type { Allocation, Ownership, PendingService, Pool, Reason, ServiceObject
 import type { ServiceDecision } from '../../services/status.ts';
 import type { ServicesView } from './view.ts';
 import type { Breath } from '../../kube/breath.ts';
+import { Contention } from './contention.ts';
 import { isSameList } from './giving.ts';
 import { patchText, releasePatch, servicePatch } from './service-patch.ts';
 import type { Teller } from './teller.ts';
@@ -45,6 +46,8 @@ interface Seen {
   readonly ownerships: readonly (Ownership | undefined)[];
   readonly isLeading: boolean;
   readonly isAsking: boolean;
+  /** Why it is left alone although there is an address for it. */
+  readonly contested: Reason | undefined;
   readonly isAnnounced: boolean;
   readonly stranger: string | undefined;
 }
@@ -56,6 +59,7 @@ interface Look {
   /** Services that ask to be left alone. */
   readonly ignored: ReadonlySet<string>;
   readonly now: string;
+  readonly nowMs: number;
 }
 
 export class Writing {
@@ -65,6 +69,7 @@ export class Writing {
   readonly #handed = new Map<string, string>();
   /** How addresses on their way into a status were chosen. */
   readonly #origins = new Map<string, Allocation>();
+  readonly #contention = new Contention();
 
   constructor(options: WritingOptions) {
     this.#options = options;
@@ -79,6 +84,7 @@ export class Writing {
       pools: new Map(plan.pools.map((pool) => [pool.name, pool])),
       ignored: new Set(plan.foreign.filter(({ code }) => code === 'SERVICE_IGNORED').map(({ service }) => service.key)),
       now: `${new Date().toISOString().slice(0, 19)}Z`,
+      nowMs: performance.now(),
     };
     this.#forget(round.byKey);
     for (const service of round.view.services) {
@@ -89,7 +95,13 @@ export class Writing {
     }
   }
 
+  /** When it is to be looked at again without anything having changed. */
+  nextAt(now: number): number | undefined {
+    return this.#contention.nextAt(now);
+  }
+
   ended(patch: StatusPatch, end: WriteEnd): void {
+    if (end.kind === 'ok') this.#contention.wrote(patch);
     if (end.kind === 'ok' || end.kind === 'superseded') return;
     if (end.kind === 'failed') {
       // Refused for what it says: not again before the Service changes.
@@ -108,6 +120,7 @@ export class Writing {
     this.#seen.clear();
     this.#handed.clear();
     this.#origins.clear();
+    this.#contention.clear();
   }
 
   #refused(key: string, message: string): void {
@@ -119,14 +132,16 @@ export class Writing {
     for (const key of this.#seen.keys()) if (!byKey.has(key)) this.#seen.delete(key);
     for (const key of this.#handed.keys()) if (!byKey.has(key)) this.#handed.delete(key);
     for (const key of this.#origins.keys()) if (!byKey.has(key)) this.#origins.delete(key);
+    this.#contention.forget((key) => byKey.has(key));
     this.#options.teller.forget((key) => byKey.has(key));
   }
 
   #look(service: ServiceObject, round: Round, look: Look): void {
     const { key } = service;
     const { held, isLeading, view } = round;
-    const allocation = look.allocations.get(key);
-    const pending = look.pending.get(key);
+    const contested = isLeading ? this.#contention.look(service, look.nowMs) : undefined;
+    const allocation = contested === undefined ? look.allocations.get(key) : undefined;
+    const pending = contested === undefined ? look.pending.get(key) : { service, reasons: [contested] };
     const ownerships = (allocation?.addresses ?? []).map(({ text }) => view.owners.get(text));
     const first = ownerships[0]?.address.text;
     const seen: Seen = {
@@ -135,7 +150,8 @@ export class Writing {
       pending,
       ownerships,
       isLeading,
-      isAsking: round.asking.has(key),
+      isAsking: contested === undefined && round.asking.has(key),
+      contested,
       isAnnounced: first !== undefined && held.has(first),
       stranger: first === undefined ? undefined : round.strangers.get(first),
     };
@@ -209,6 +225,7 @@ function isSame(a: Seen, b: Seen): boolean {
     a.service === b.service &&
     a.isLeading === b.isLeading &&
     a.isAsking === b.isAsking &&
+    (a.contested === undefined) === (b.contested === undefined) &&
     a.isAnnounced === b.isAnnounced &&
     a.stranger === b.stranger &&
     isSameAllocation(a.allocation, b.allocation) &&
