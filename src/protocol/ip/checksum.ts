@@ -1,4 +1,6 @@
-/** The Internet checksum (RFC 1071) as ICMPv6 uses it: over a pseudo-header and the message (RFC 4443 §2.3). */
+/**
+ * The Internet checksum (RFC 1071), and as ICMPv6 uses it: over a pseudo-header and the message (RFC 4443 §2.3).
+ */
 
 import type { Ip } from '../../base/ip.ts';
 import { NEXT_HEADER_ICMPV6 } from './ipv6.ts';
@@ -9,7 +11,16 @@ import { NEXT_HEADER_ICMPV6 } from './ipv6.ts';
  */
 export function icmpv6Checksum(source: Ip, destination: Ip, message: Uint8Array): number {
   const pseudoHeader = sum(source.bytes) + sum(destination.bytes) + message.length + NEXT_HEADER_ICMPV6;
-  let total = pseudoHeader + sum(message);
+  return folded(pseudoHeader + sum(message));
+}
+
+/** Checksum of these octets one after another; all but the last are an even number of octets. */
+export function internetChecksum(...parts: readonly Uint8Array[]): number {
+  return folded(parts.reduce((total, part) => total + sum(part), 0));
+}
+
+function folded(words: number): number {
+  let total = words;
   while (total > 0xffff) total = (total & 0xffff) + Math.floor(total / 0x1_0000);
   return ~total & 0xffff;
 }
