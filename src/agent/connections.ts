@@ -2,7 +2,10 @@
  * Which addresses have just left this node, so that connections with them are ended: withdrawn, lost with their link or
  * their lifetime, deleted by somebody, removed as a leftover. Only the kernel's report counts, and only of addresses that
  * were ours; one that is still on another interface, or that this very turn puts back, has not left. A VIP that isn't here
- * when this process first looks may have left while none of us ran: that is the same. Pure.
+ * when this process first looks may have left while none of us ran: that is the same.
+ *
+ * And which VIPs of the control plane have just come here: this node's clients of them spoke to another machine until now.
+ * (Not so with addresses of Services: kube-proxy leads their connections to Pods, wherever the address is.) Pure.
  */
 
 import type { Ip } from '../base/ip.ts';
@@ -21,6 +24,28 @@ export function connectionEffects(
   turn: { readonly before: AgentState; readonly after: AgentState; readonly happened: AgentEvent },
   effects: readonly (readonly Effect[])[],
 ): readonly Effect[] {
+  const left = leftAddresses(rules, turn, effects);
+  const arrived = arrivedAddresses(turn.before, turn.after);
+  if (left.length === 0 && arrived.length === 0) return NONE;
+  const ends: Effect[] = [];
+  if (left.length > 0) ends.push({ kind: 'connections.end', addresses: left, cause: 'left' });
+  if (arrived.length > 0) ends.push({ kind: 'connections.end', addresses: arrived, cause: 'arrived' });
+  return ends;
+}
+
+/** VIPs that the kernel didn't have, and now reports as held. */
+function arrivedAddresses(before: AgentState, after: AgentState): readonly Ip[] {
+  if (before.vips === after.vips) return NONE;
+  return [...after.vips].flatMap(([text, vip]) =>
+    vip.isPresent && before.vips.get(text)?.isPresent !== true ? [vip.prefix.ip] : [],
+  );
+}
+
+function leftAddresses(
+  rules: AgentRules,
+  turn: { readonly before: AgentState; readonly after: AgentState; readonly happened: AgentEvent },
+  effects: readonly (readonly Effect[])[],
+): readonly Ip[] {
   const reported = goneAddresses(turn.before, turn.happened);
   const isFirstLook = turn.before.kernel === undefined && turn.after.kernel !== undefined;
   if (reported.length === 0 && !isFirstLook) return NONE;
@@ -36,7 +61,7 @@ export function connectionEffects(
     if (left.has(ip.text) || here.has(ip.text) || inShards(turn.after.services.found, ip.text) !== undefined) continue;
     if (wasOurs(rules, turn.before, address)) left.set(ip.text, ip);
   }
-  return left.size === 0 ? NONE : [{ kind: 'connections.end', addresses: [...left.values()] }];
+  return [...left.values()];
 }
 
 /** What the event says is no longer there. */

@@ -39,10 +39,11 @@ export type Effect =
     }
   | { readonly kind: 'address.delete'; readonly ifindex: number; readonly prefix: Prefix }
   /**
-   * These addresses of ours have left the kernel: TCP connections of this machine that had one of them as their own end
-   * can't go on, and nobody would tell their processes. They are ended, beside the loop; best effort.
+   * These addresses of ours have left the kernel ('left'), or VIPs of the control plane have come ('arrived'): TCP connections
+   * of this machine that had one as their own end can't go on, nor can those to the machine that had it before, and nobody
+   * would tell their processes. They are ended, beside the loop; best effort.
    */
-  | { readonly kind: 'connections.end'; readonly addresses: readonly Ip[] }
+  | { readonly kind: 'connections.end'; readonly addresses: readonly Ip[]; readonly cause: 'left' | 'arrived' }
   | {
       readonly kind: 'frame.send';
       readonly ifindex: number;

@@ -119,7 +119,7 @@ export const ERRORS = {
     remedy: 'See the errno in the message; EPERM means NET_ADMIN is missing.',
   },
   CONNECTIONS_NOT_ENDED: {
-    summary: 'Connections of an address that has left this node are not ended: they hang until they time out.',
+    summary: 'Connections of an address that has moved are not ended: they hang until they time out.',
     remedy:
       'Use a kernel with CONFIG_INET_DIAG_DESTROY (`zgrep INET_DIAG /proc/config.gz`), whose modules inet_diag and tcp_diag load.',
   },

@@ -102,7 +102,7 @@ export const METRICS = {
   },
   holdfast_vip_connections_ended_total: {
     type: 'counter',
-    help: 'TCP connections of this node that were ended because their address had left it; each of two ends here counts.',
+    help: 'TCP connections of this node that were ended because their address had moved; each of two ends here counts.',
     labels: ['address'],
   },
   holdfast_vip_drops_total: {

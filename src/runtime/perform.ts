@@ -14,9 +14,11 @@ import { performLog, type Log } from '../observe/log.ts';
 import type { Kernel } from '../system/kernel.ts';
 import type { Netfd } from '../system/netfd.ts';
 import type { Candidacy } from './candidacy.ts';
+import { openRawSocket } from '../system/raw-socket.ts';
 import { openSockDiag } from '../system/sock-diag.ts';
 import { openConnectionEnder, type ConnectionEnder } from './connection-ender.ts';
 import { openPacketSockets, type PacketSockets } from './packet-sockets.ts';
+import { openTickler, type Tickler } from './tickler.ts';
 
 /** What a Kubernetes Event needs; implemented by kube/event-recorder.ts. */
 export interface RecordEvent {
@@ -41,7 +43,7 @@ export interface Performer {
   perform(effect: Effect): void;
   /** Resolves when what was performed beside the loop on this machine is done: connections ended. */
   settled(): Promise<void>;
-  /** Closes the packet sockets. */
+  /** Closes the packet sockets, and says nothing more. */
   close(): void;
 }
 
@@ -52,6 +54,7 @@ export function openPerformer(options: PerformerOptions): Performer {
 class RuntimePerformer implements Performer {
   readonly #options: PerformerOptions;
   readonly #sockets: PacketSockets;
+  readonly #tickler: Tickler;
   readonly #ender: ConnectionEnder;
 
   constructor(options: PerformerOptions) {
@@ -61,7 +64,9 @@ class RuntimePerformer implements Performer {
       log: options.log,
       onFrame: (ifindex, frame) => options.dispatch({ kind: 'frame.received', ifindex, frame }),
     });
+    this.#tickler = openTickler({ open: () => openRawSocket(options.netfd), log: options.log });
     this.#ender = openConnectionEnder({
+      tickler: this.#tickler,
       open: () => openSockDiag(options.netfd),
       log: options.log,
       onEnded: options.onConnectionsEnded,
@@ -83,7 +88,7 @@ class RuntimePerformer implements Performer {
       case 'address.delete':
         return this.#attempt(effect, effect.prefix.ip, () => void kernel.deleteAddress(effect));
       case 'connections.end':
-        return this.#ender.end(effect.addresses);
+        return effect.cause === 'left' ? this.#ender.end(effect.addresses) : this.#ender.endFormer(effect.addresses);
       case 'frame.send':
         return this.#attempt(effect, effect.address, () => this.#sockets.send(effect.ifindex, effect.frame));
       case 'capture.set':
@@ -109,6 +114,7 @@ class RuntimePerformer implements Performer {
   }
 
   close(): void {
+    this.#tickler.close();
     this.#sockets.close();
   }
 

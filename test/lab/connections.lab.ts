@@ -1,6 +1,7 @@
 /**
  * What becomes of connections that a node has with itself by a virtual IP (as kube-proxy and the kubelet have with the API
- * server) when that address leaves it: they end at once, on every way out, and connections of other addresses stay.
+ * server) when that address leaves it: they end at once, on every way out, and connections of other addresses stay. Clients
+ * on other machines that only listen learn it, too, when the address is handed over.
  */
 
 import { once } from 'node:events';
@@ -19,7 +20,7 @@ const PORT = 7443;
 const SOON_MS = 400;
 
 interface Client {
-  readonly name: string;
+  name: string;
   readonly socket: Socket;
   /** What the process was told, and when. */
   end: { readonly word: string; readonly atMs: number } | undefined;
@@ -120,6 +121,34 @@ async function expectEnded(node: LabNode, { ofVips, ofOthers }: Clients, fromMs:
   }
 }
 
+/** On the machine outside, and on a node that gets the address or doesn't: they only listen. */
+async function clientsElsewhere(node: LabNode): Promise<readonly Client[]> {
+  const others = cluster.lab.nodes.filter(({ name }) => name !== node.name);
+  const clients: Client[] = [];
+  for (const member of [cluster.lab.client, ...others]) {
+    for (const vip of cluster.vips) {
+      const client = await clientOn(member, vip);
+      clients.push(Object.assign(client, { name: `${member.name} to ${vip}` }));
+    }
+  }
+  return clients;
+}
+
+async function expectReset(clients: readonly Client[], fromMs: number): Promise<void> {
+  await waitFor('clients elsewhere are told', () => clients.every(({ end }) => end !== undefined), {
+    deadlineMs: 5000,
+  });
+  const told = clients.map(
+    ({ name, end }) => `${name}: ${end?.word} after ${Math.round((end?.atMs ?? 0) - fromMs)} ms`,
+  );
+  console.log(`elsewhere, since the order: ${told.join('; ')}`);
+  for (const { end, name, socket } of clients) {
+    // The new holder ends its own itself.
+    expect(['ECONNRESET', 'ECONNABORTED'], name).toContain(end?.word);
+    socket.destroy();
+  }
+}
+
 function closeAll({ ofVips, ofOthers }: Clients): void {
   for (const { socket } of [...ofVips, ...ofOthers]) socket.destroy();
 }
@@ -137,14 +166,16 @@ async function scrape(node: LabNode): Promise<string> {
 }
 
 describe('connections of a node with itself by a virtual IP', () => {
-  it('end when the node is drained, and are counted', async () => {
+  it('end when the node is drained, and are counted; clients elsewhere learn it', async () => {
     const node = await cluster.settled();
     const clients = await clientsOf(node);
+    const elsewhere = await clientsElsewhere(node);
     const fromMs = nowMs();
     const drain = cluster.lab.spawn(node, [...holdfastProgram(), 'drain']);
     await expectEnded(node, clients, fromMs);
+    await expectReset(elsewhere, fromMs);
     expect((await drain.ended).code).toBe(0);
-    const line = await cluster.manager(node).waitForLine(/connections of addresses that left ended/);
+    const line = await cluster.manager(node).waitForLine(/connections of addresses that moved ended/);
     console.log(line.text);
     const metrics = await scrape(node);
     for (const vip of cluster.vips) {
@@ -158,9 +189,11 @@ describe('connections of a node with itself by a virtual IP', () => {
   it('end when the process is stopped, before it ends', async () => {
     const node = await cluster.settled();
     const clients = await clientsOf(node);
+    const elsewhere = await clientsElsewhere(node);
     const fromMs = nowMs();
     const end = cluster.manager(node).stop();
     await expectEnded(node, clients, fromMs);
+    await expectReset(elsewhere, fromMs);
     expect((await end).code).toBe(0);
     closeAll(clients);
     await cluster.startCandidate(node);

@@ -284,7 +284,7 @@ export class Watchman {
       }
       this.look();
     }
-    if (effect.kind === 'connections.end') {
+    if (effect.kind === 'connections.end' && effect.cause === 'left') {
       const held = effect.addresses.find((ip) => node.kernel.has(ip));
       // A late add, after a stop between deciding and doing, is reported only after the end that it undid.
       if (held !== undefined && !this.isExcusing) {

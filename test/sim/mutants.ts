@@ -254,7 +254,7 @@ export const MUTANTS: readonly NamedMutant[] = [
     breaks: ['connections'],
     step: onEffects((effect) =>
       effect.kind === 'address.delete'
-        ? [{ kind: 'connections.end', addresses: [effect.prefix.ip] }, effect]
+        ? [{ kind: 'connections.end', addresses: [effect.prefix.ip], cause: 'left' }, effect]
         : effect.kind === 'connections.end'
           ? []
           : [effect],

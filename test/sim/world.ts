@@ -266,7 +266,10 @@ export class World implements NodeWitness {
       case 'member.register':
         return this.say(node.name, 'registers itself');
       case 'connections.end':
-        return this.say(node.name, `ends connections of ${effect.addresses.map(({ text }) => text).join(' ')}`);
+        return this.say(
+          node.name,
+          `ends connections (${effect.cause}) of ${effect.addresses.map(({ text }) => text).join(' ')}`,
+        );
       case 'heartbeat.send':
       case 'capture.set':
       case 'name.resolve':

@@ -11,13 +11,13 @@ const FOREVER = Number.POSITIVE_INFINITY;
 
 /** All that was ended since the start, which is at 0. */
 function ended(script: NodeScript): readonly string[] {
-  const since = script.effects('connections.end').filter(({ at }) => at > 0);
+  const since = script.effects('connections.end').filter(({ at, cause }) => at > 0 && cause === 'left');
   return since.flatMap(({ addresses }) => addresses.map(({ text }) => text));
 }
 
-function endedBy(effects: readonly Effect[]): readonly string[] {
+function endedBy(effects: readonly Effect[], cause: 'left' | 'arrived' = 'left'): readonly string[] {
   return effects.flatMap((effect) =>
-    effect.kind === 'connections.end' ? effect.addresses.map(({ text }) => text) : [],
+    effect.kind === 'connections.end' && effect.cause === cause ? effect.addresses.map(({ text }) => text) : [],
   );
 }
 
@@ -117,6 +117,26 @@ describe('a VIP of the control plane', () => {
     script.observe(2, record('b', '900'));
     expect(script.holds('192.0.2.99')).toBe(false);
     expect(ended(script)).toEqual([VIP4, '192.0.2.99']);
+  });
+});
+
+describe('a VIP of the control plane that comes', () => {
+  it('ends connections to its former holder, when the kernel has reported it here', () => {
+    const script = new NodeScript(DUAL).hold();
+    const arrived = script.effects('connections.end').filter(({ cause }) => cause === 'arrived');
+    expect(arrived.flatMap(({ addresses }) => addresses.map(({ text }) => text)).toSorted()).toEqual([VIP4, VIP6]);
+    const adds = script.effects('address.add');
+    expect(arrived[0]?.at).toBeGreaterThanOrEqual(adds[0]?.at ?? Number.NaN);
+    script.serve(3000);
+    expect(script.effects('connections.end').filter(({ cause }) => cause === 'arrived').length).toBe(arrived.length);
+  });
+
+  it('is no address of a Service: kube-proxy leads those everywhere', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, [dutyOf(S4, ['a', 'b', 'c'])]);
+    node.go(1000);
+    expect(node.holds(S4)).toBe(true);
+    expect(node.effects('connections.end')).toEqual([]);
   });
 });
 

@@ -1,13 +1,15 @@
 /** Ends what an address left behind: which connections, how many at a time, and what is told. The kernel is scripted. */
 
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { parseIp, type Ip } from '../../../src/base/ip.ts';
 import type { Log } from '../../../src/observe/log.ts';
 import { encodeU32 } from '../../../src/protocol/netlink/attribute.ts';
 import { encodeMessage } from '../../../src/protocol/netlink/message.ts';
 import { ADDRESSES_MAX, openConnectionEnder, type ConnectionEnder } from '../../../src/runtime/connection-ender.ts';
+import { openTickler } from '../../../src/runtime/tickler.ts';
 import type { Netfd } from '../../../src/system/netfd.ts';
+import { openRawSocket } from '../../../src/system/raw-socket.ts';
 import { openSockDiag } from '../../../src/system/sock-diag.ts';
 
 const [AF_INET, AF_INET6, NETLINK_SOCK_DIAG] = [2, 10, 4];
@@ -20,6 +22,8 @@ interface Connection {
   readonly family: number;
   readonly local: readonly [address: string, port: number];
   readonly remote: readonly [address: string, port: number];
+  /** Default: established. */
+  readonly state?: number;
 }
 
 function ip(text: string): Ip {
@@ -108,11 +112,11 @@ class ScriptedSockets {
   }
 }
 
-function recordOf({ family, local, remote }: Connection, index: number): Uint8Array {
+function recordOf({ family, local, remote, state = 1 }: Connection, index: number): Uint8Array {
   const record = new Uint8Array(72);
   const view = new DataView(record.buffer);
   record[0] = family;
-  record[1] = 1;
+  record[1] = state;
   view.setUint16(4, local[1]);
   view.setUint16(6, remote[1]);
   record.set(octets(family, local[0]), 8);
@@ -128,10 +132,32 @@ function octets(family: number, text: string): Uint8Array {
     : Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...bytes);
 }
 
+/** Takes packets with their destination. */
+class ScriptedWire {
+  readonly sent: string[] = [];
+  readonly open = new Set<number>();
+
+  readonly netfd = {
+    socket: (domain: number, type: number, protocol: number) => {
+      expect([domain, type, protocol]).toEqual([AF_INET, 3, 255]);
+      this.open.add(9);
+      return 9;
+    },
+    close: (fd: number) => Number(this.open.delete(fd)),
+    send: (_fd: number, packet: Uint8Array, to: Uint8Array = new Uint8Array()) => {
+      const [from, port] = [packet.subarray(12, 16).join('.'), (packet[20] ?? 0) * 256 + (packet[21] ?? 0)];
+      this.sent.push(`${from}:${port} ${to.subarray(4, 8).join('.')}`);
+      return packet.length;
+    },
+  } as Partial<Netfd> as Netfd;
+}
+
+let raw: ScriptedWire;
 let lines: string[];
 let counts: Map<string, number>;
 
 beforeEach(() => {
+  raw = new ScriptedWire();
   lines = [];
   counts = new Map();
 });
@@ -143,6 +169,7 @@ function openFor(kernel: ScriptedSockets): ConnectionEnder {
       void lines.push(`${level} ${msg} ${JSON.stringify({ ...fields, durationMs: undefined })}`);
   const log = { info: write('info'), warn: write('warn') } as Partial<Log> as Log;
   return openConnectionEnder({
+    tickler: openTickler({ open: () => openRawSocket(raw.netfd), log, againMs: 1 }),
     open: () => openSockDiag(kernel.netfd),
     log,
     onEnded: (address, count) => void counts.set(address, (counts.get(address) ?? 0) + count),
@@ -175,7 +202,7 @@ describe('which connections', () => {
       [VIP6, 2],
     ]);
     expect(lines).toEqual([
-      `info connections of addresses that left ended {"component":"vip","vip":"${VIP} ${VIP6}","addresses":2,"count":4}`,
+      `info connections of addresses that moved ended {"component":"vip","vip":"${VIP} ${VIP6}","addresses":2,"count":4}`,
     ]);
   });
 
@@ -219,6 +246,68 @@ describe('which connections', () => {
     ender.keep(ip(VIP));
     await ender.settled();
     expect(kernel.ended.length).toBe(10);
+  });
+});
+
+describe('where the address has come', () => {
+  const former = v4(['10.0.0.1', 40_001], [VIP, 6443]);
+
+  async function endedAsFormer(...connections: readonly Connection[]): Promise<readonly number[]> {
+    const kernel = new ScriptedSockets(connections);
+    const ender = openFor(kernel);
+    ender.endFormer([ip(VIP)]);
+    await ender.settled();
+    return kernel.ended;
+  }
+
+  test('connections of this node with who had it before end, and nobody is tickled', async () => {
+    const mapped = v6(['10.0.0.1', 40_002], [VIP, 6443]);
+    expect(await endedAsFormer(former, mapped)).toEqual([0, 1]);
+    expect([raw.sent, [...counts]]).toEqual([[], [[VIP, 2]]]);
+  });
+
+  test('those with this node stay, and what others have with it, and what is just beginning', async () => {
+    const here = [v4(['10.0.0.1', 40_001], [VIP, 6443]), v6([VIP, 6443], ['10.0.0.1', 40_001])];
+    const self = [v4([VIP, 40_003], [VIP, 6443]), v6([VIP, 6443], [VIP, 40_003])];
+    const beginning = { ...v4(['10.0.0.1', 40_004], [VIP, 6443]), state: 2 };
+    expect(await endedAsFormer(...here, ...self, beginning, v6([VIP, 6443], ['10.0.0.3', 1]))).toEqual([]);
+  });
+
+  test('it may leave again before they were looked for: then they may be the new holder’s', async () => {
+    const kernel = new ScriptedSockets([former]);
+    const ender = openFor(kernel);
+    ender.endFormer([ip(VIP)]);
+    ender.end([ip(VIP)]);
+    await ender.settled();
+    expect(kernel.ended).toEqual([]);
+  });
+});
+
+describe('a client on another machine', () => {
+  const remote = v6([VIP, 6443], ['10.0.0.3', 50_000]);
+  const said = `${VIP}:6443 10.0.0.3`;
+
+  test('is tickled in the name of the end here, and again; over IPv6 the kernel tells it', async () => {
+    expect(await endedOf([remote, v6([VIP6, 6443], ['fd00::3', 50_000])], VIP, VIP6)).toEqual([0, 1]);
+    expect(raw.sent).toEqual([said]);
+    await vi.waitUntil(() => raw.sent.length > 1);
+    expect([raw.sent, [...raw.open]]).toEqual([[said, said], []]);
+  });
+
+  test('is not who has both ends here, nor who is closing', async () => {
+    const closing = { ...remote, state: 4 };
+    const connections = [v4(['10.0.0.1', 40_003], [VIP, 6443]), v6([VIP, 6443], ['10.0.0.1', 40_003]), closing];
+    expect(await endedOf(connections, VIP)).toEqual([0, 1, 2]);
+    expect(raw.sent).toEqual([]);
+  });
+
+  test('is not tickled again when the address has come back', async () => {
+    const ender = openFor(new ScriptedSockets([remote]));
+    ender.end([ip(VIP)]);
+    await ender.settled();
+    ender.keep(ip(VIP));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(raw.sent).toEqual([said]);
   });
 });
 
@@ -278,8 +367,8 @@ describe('a kernel that can’t', () => {
     const ender = openFor(kernel);
     ender.end([ip(VIP)]);
     await ender.settled();
-    expect(lines.map((line) => line.slice(0, 60))).toEqual([
-      'warn connections of an address that left could not be ended ',
+    expect(lines.map((line) => line.slice(0, 61))).toEqual([
+      'warn connections of an address that moved could not be ended ',
     ]);
     expect(lines[0]).toContain('"code":"CONNECTIONS_NOT_ENDED"');
     expect(lines[0]).toContain('"isLasting":true');
