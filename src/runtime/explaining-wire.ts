@@ -87,6 +87,11 @@ function answerStep(
 ): ExplanationStep {
   const asked = `asked from ${node} on ${interfaceName}: `;
   const context = { address: address.text, interface: interfaceName, node: owner ?? '' };
+  if (heard.length === 0 && isOnLoopback(holding)) {
+    const next =
+      'Look for its route instead: on loopback an address is reached by routing, not by ARP or neighbour discovery.';
+    return unsure('wire', `${asked}nobody answered for ${address.text}, which ${owner ?? ''} holds on lo`, next);
+  }
   if (heard.length === 0) {
     const words = `${asked}nobody answered for ${address.text} in ${listenedMs} ms`;
     return owner === undefined
@@ -185,6 +190,11 @@ function nodesByMac({ owner, holding, asked }: Testimony): ReadonlyMap<string, s
   const mac = ownerMac(holding);
   if (mac !== undefined && owner !== undefined) names.set(mac, owner);
   return names;
+}
+
+/** There nobody is meant to answer on the wire. */
+function isOnLoopback(holding: Inquired | undefined): boolean {
+  return holding?.ok === true && holding.reply.kind === 'held' && holding.reply.interfaceName === 'lo';
 }
 
 function ownerMac(holding: Inquired | undefined): string | undefined {

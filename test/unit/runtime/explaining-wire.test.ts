@@ -202,6 +202,14 @@ describe('what the wire says', () => {
     );
   });
 
+  it('is nobody, and no fault, where the owner holds it on loopback', () => {
+    const holding = says({ ...HELD, interfaceName: 'lo', mac: undefined });
+    const [line] = wire({ holding, asked: [{ node: 'b', says: says(heard(MAC_B)) }] });
+    expect(line).toMatch(
+      /^\? asked from b on eth0: nobody answered for 192\.0\.2\.10, which a holds on lo → Look for its route/,
+    );
+  });
+
   it('is nobody, as it should be, where nobody owns the address; and somebody, as it should not', () => {
     const none = { owner: undefined, holding: undefined };
     expect(wire({ ...none, asked: [{ node: 'b', says: says(heard(MAC_B)) }] })).toEqual([
