@@ -68,8 +68,8 @@ function stepText({ isOk, step, detail, code, next }: ExplanationStep, isColored
   const indent = ' '.repeat(14);
   // A candidate's code, and a pool's, stand in their words already.
   const named = code === '' || detail.includes(code) ? detail : `${detail} (${code})`;
-  const words = clean(named).replaceAll('\n', `\n${indent}`);
-  return `${painted} ${step.padEnd(12)}${words}${next === '' ? '' : `\n${indent}→ ${clean(next)}`}`;
+  const [words, todo] = [named, next].map((text) => clean(text).replaceAll('\n', `\n${indent}`));
+  return `${painted} ${clean(step).padEnd(12)}${words}${next === '' ? '' : `\n${indent}→ ${todo}`}`;
 }
 
 /** Without control characters but line ends: texts of objects are anybody's. */
