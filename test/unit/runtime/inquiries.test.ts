@@ -1,14 +1,16 @@
 /** Questions between two nodes over real sockets: who is answered, who isn't, and what a recorded question is worth. */
 
+import { createHmac } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { Voter } from '../../../src/leader/view.ts';
 import { SILENT_LOG } from '../../../src/observe/log.ts';
 import { decodeHeartbeat } from '../../../src/protocol/heartbeat/heartbeat.ts';
-import { isInquiry, type InquiryReply, type Question } from '../../../src/protocol/heartbeat/inquiry.ts';
+import { encodeInquiry, isInquiry, type InquiryReply, type Question } from '../../../src/protocol/heartbeat/inquiry.ts';
 import { openHeartbeats, type Heartbeats } from '../../../src/runtime/heartbeats.ts';
 import { ANSWER_TIMEOUT_MS } from '../../../src/runtime/inquiries.ts';
 import { loadNetfd } from '../../../src/system/native-addon.ts';
+import { hex } from '../../vectors/neighbor/vectors.ts';
 import { ip } from '../base/values.ts';
 import { until } from '../kube/scripted-api.ts';
 import { freeUdpPort, openMiddleman, type Middleman } from './udp.ts';
@@ -243,6 +245,42 @@ describe('a question', () => {
     middleman.send(middleman.seen[1] ?? new Uint8Array(0), b.port);
     await until(() => b.drops.includes('inquiry-unproven'), 'a refusal');
     expect(b.asked).toEqual([]);
+  });
+
+  it.each([
+    ['somebody else who was not asked', 'n3', 'n3', 0, 'inquiry-unasked'],
+    ['another run of who was asked', 'n2', 'n3', 0, 'inquiry-unproven'],
+    ['what was meant for another run of who asks', 'n2', 'n2', 1, 'inquiry-unasked'],
+  ] as const)('is not answered by %s, though it has the key', async (_, sender, incarnationOf, echoChange, reason) => {
+    const [a, b, c] = [
+      await station('n1', notHeld),
+      await station('n2', () => new Promise(() => {})),
+      await station('n3', notHeld),
+    ];
+    await introduce(a, b);
+    await introduce(a, c);
+    await beat(a, b);
+    const inquired = a.beats.inquire('n3', QUESTION);
+    expect((await inquired).ok).toBe(true);
+    a.beats.send([voter(b)], BEAT);
+    const open = a.beats.inquire('n2', QUESTION);
+    await until(() => b.asked.length === 1, 'the question');
+    const covered = encodeInquiry({
+      clusterId: hex(CLUSTER.replaceAll('-', '')),
+      incarnation: hex((incarnationOf === 'n3' ? c : b).beats.incarnation),
+      number: 2,
+      echoIncarnation: (Number.parseInt(a.beats.incarnation.slice(0, 8), 16) ^ echoChange) >>> 0,
+      echoSequence: 1,
+      // sha256 of thirty-two octets 01, by sha256sum: 72cd6e84…
+      keyId: 0x72cd6e84,
+      sender,
+      body: { kind: 'answer', address: QUESTION.address, reply: { kind: 'not-held' } },
+    });
+    const middleman = await openMiddleman();
+    closers.push(() => middleman.close());
+    middleman.send(Buffer.concat([covered, createHmac('sha256', KEY).update(covered).digest()]), a.port);
+    await until(() => a.drops.includes(reason), reason);
+    expect(await open).toEqual({ ok: false, reason: 'no-answer' });
   });
 
   it('as an answer to nothing asked changes nothing', async () => {

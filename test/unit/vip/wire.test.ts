@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { unsolicitedAdvertisementFrame } from '../../../src/protocol/ndp/frames.ts';
 import { decodeArpFrame } from '../../../src/protocol/arp/arp.ts';
 import { announcementFrames, answeringMac, interpretFrame, probeFrame, requestFrame } from '../../../src/vip/wire.ts';
 import { frame } from '../../vectors/neighbor/vectors.ts';
@@ -36,6 +37,12 @@ describe.each(FAMILIES)('a request by $family', ({ source, target, request, answ
     expect(answeringMac(frame(answer), source, other)).toBeUndefined();
     const unasked = [...announcementFrames(HOLDER, target), probeFrame(HOLDER, target), frame(request)];
     for (const each of unasked) expect(answeringMac(each, source, target)).toBeUndefined();
+  });
+
+  it('is answered by nothing that was sent to this machine unasked', () => {
+    if (target.family === 'ipv4') return;
+    const told = unsolicitedAdvertisementFrame({ mac: HOLDER, target, to: { ip: source, mac: ASKER } });
+    expect(answeringMac(told, source, target)).toBeUndefined();
   });
 
   it('is answered by nothing that is cut off', () => {
