@@ -57,7 +57,7 @@ export const SERVICE_ERRORS = {
   },
   POOL_CLOSED: {
     summary: 'The pool keeps what it gave and gives nothing new.',
-    remedy: 'Open the pool again (disabled: false), or resolve its conflict, or use another pool.',
+    remedy: 'Open the pool again (disabled: false), or use another pool.',
   },
   POOL_DHCP: {
     summary: 'Addresses from DHCP are not supported yet.',
