@@ -11,7 +11,12 @@ import { MANIFEST_FLAGS, runManifest, type ManifestFlags, type ManifestKind } fr
 import { SECTIONS } from '../src/config/option.ts';
 import { OPTIONS, type NamedOption } from '../src/config/schema.ts';
 import { metricsMarkdown } from '../src/observe/metrics-doc.ts';
-import { ANNOTATIONS, type AnnotationEntry, type AnnotationMeaning } from '../src/services/annotations.ts';
+import {
+  ANNOTATIONS,
+  SEVERAL_ADDRESSES,
+  type AnnotationEntry,
+  type AnnotationMeaning,
+} from '../src/services/annotations.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -128,7 +133,7 @@ function meaningCell(option: NamedOption): string {
 /** What each meaning asks for. */
 const MEANINGS: Readonly<Record<AnnotationMeaning, string>> = {
   ignore: '`true`: Holdfast has nothing to do with this Service, and takes back what it gave it',
-  addresses: 'these addresses, separated by commas, at most one of a family; or none',
+  addresses: 'these addresses, separated by commas, or none',
   pool: 'an address of the pool of this name; the only way to one with `autoAssign: false`',
   'sharing-key': 'to share an address with Services of the same key, other ports and the same traffic policy',
   'sharing-namespaces': 'namespaces to share with, separated by commas (`*`: all); each side has to name the other',
@@ -138,6 +143,11 @@ const MEANINGS: Readonly<Record<AnnotationMeaning, string>> = {
   vlan: 'the addresses on this VLAN interface, such as `eth0.200`; it has to exist, Holdfast makes none',
   'no-endpoints': '`true`: answer although no endpoint is ready',
 };
+
+function meaningOf({ name, meaning }: AnnotationEntry & { readonly state: 'current' }): string {
+  if (meaning !== 'addresses') return MEANINGS[meaning];
+  return `${MEANINGS[meaning]}; ${SEVERAL_ADDRESSES.has(name) ? 'several of one family can be had' : 'at most one of a family'}`;
+}
 
 function annotationsPage(): string {
   const rows = (state: AnnotationEntry['state'], tell: (entry: AnnotationEntry) => string): readonly string[][] =>
@@ -149,7 +159,7 @@ function annotationsPage(): string {
     table(
       ['Annotation', 'Asks for'],
       [
-        ...rows('current', (entry) => (entry.state === 'current' ? MEANINGS[entry.meaning] : '')),
+        ...rows('current', (entry) => (entry.state === 'current' ? meaningOf(entry) : '')),
         ...rows('deprecated', (entry) =>
           entry.state === 'deprecated' ? `the same as \`${entry.instead}\`; deprecated, an Event says so` : '',
         ),

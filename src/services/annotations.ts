@@ -35,6 +35,13 @@ export type AnnotationEntry =
   /** Written by a load balancer, or so here in any case: nothing to answer. */
   | { readonly name: string; readonly state: 'inert' };
 
+/** Of those that name addresses: kube-vip serves all that its annotation names, and so does Cilium; the others know one a family. */
+export const SEVERAL_ADDRESSES: ReadonlySet<string> = new Set([
+  'kube-vip.io/loadbalancerIPs',
+  'lbipam.cilium.io/ips',
+  'io.cilium/lb-ipam-ips',
+]);
+
 /** Where kube-vip, and so Holdfast, writes which node answers. */
 export const VIP_HOST_ANNOTATION = 'kube-vip.io/vipHost';
 

@@ -13,6 +13,7 @@ import {
   deprecatedWarning,
   isTrue,
   readAnnotations,
+  SEVERAL_ADDRESSES,
   WARNINGS_MAX,
   type AnnotationMeaning,
   type AnnotationReading,
@@ -214,11 +215,6 @@ function readFamilies(service: ServiceObject, wished: readonly Ip[], findings: F
   return { families, isDualRequired: families.length > 1 && policy !== 'PreferDualStack' };
 }
 
-/** kube-vip serves all that its annotation names, and so does Cilium; MetalLB knows one for each family. */
-function namesSeveral(from: string): boolean {
-  return from === 'kube-vip.io/loadbalancerIPs' || from === 'lbipam.cilium.io/ips' || from === 'io.cilium/lb-ipam-ips';
-}
-
 /** Case 18: of families the Service has, and in MetalLB's words at most one of each. */
 function checkFamilies({ ips, from }: Wish, families: readonly Family[], findings: Findings): void {
   const seen = new Map<Family, Ip>();
@@ -227,7 +223,7 @@ function checkFamilies({ ips, from }: Wish, families: readonly Family[], finding
     if (!families.includes(ip.family)) {
       const message = `${from} asks for ${ip.text}, and the Service is ${familyText(families)} only`;
       refuse(findings, 'REQUEST_FAMILY', message, from);
-    } else if (other !== undefined && !namesSeveral(from)) {
+    } else if (other !== undefined && !SEVERAL_ADDRESSES.has(from)) {
       const message = `${from} asks for ${other.text} and ${ip.text}: it can name one address of each family`;
       refuse(findings, 'REQUEST_FAMILY', message, from);
     }
