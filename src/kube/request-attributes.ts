@@ -4,7 +4,7 @@ export type RequestVerb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patc
 
 export interface RequestAttributes {
   readonly verb: RequestVerb;
-  /** Plural, as in the path: leases. `other` for a path that names none (/readyz). */
+  /** Plural, as in the path and in rules: leases, services/status. `other` for a path that names none (/readyz). */
   readonly resource: string;
   /** '' = of the whole cluster. */
   readonly namespace: string;
@@ -18,7 +18,7 @@ export interface RequestLine {
 
 const NOT_A_RESOURCE = { resource: 'other', namespace: '', hasName: true } as const;
 
-/** Paths as in the API conventions: /api/v1/… or /apis/GROUP/VERSION/…, then [namespaces/NAMESPACE/]RESOURCE[/NAME]. */
+/** Paths as in the API conventions: /api/v1/… or /apis/GROUP/VERSION/…, then [namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]]. */
 export function attributesOf(request: RequestLine): RequestAttributes {
   const { resource, namespace, hasName } = readPath(request.path);
   return { verb: verbOf(request, hasName), resource, namespace };
@@ -28,8 +28,9 @@ function readPath(path: string): { readonly resource: string; readonly namespace
   const [, prefix, ...rest] = path.split('/');
   const parts = prefix === 'api' ? rest.slice(1) : prefix === 'apis' ? rest.slice(2) : [];
   const isNamespaced = parts[0] === 'namespaces' && parts.length > 2;
-  const [resource, name] = isNamespaced ? parts.slice(2) : parts;
-  if (resource === undefined || resource === '') return NOT_A_RESOURCE;
+  const [kind, name, part] = isNamespaced ? parts.slice(2) : parts;
+  if (kind === undefined || kind === '') return NOT_A_RESOURCE;
+  const resource = part === undefined || part === '' ? kind : `${kind}/${part}`;
   return { resource, namespace: isNamespaced ? (parts[1] ?? '') : '', hasName: name !== undefined };
 }
 

@@ -14,6 +14,7 @@ describe('attributesOf', () => {
     [{ method: 'PUT', path: `${LEASES}/plndr-cp-lock` }, 'update leases kube-system'],
     [{ method: 'PATCH', path: '/api/v1/nodes/n1' }, 'patch nodes '],
     [{ method: 'DELETE', path: '/api/v1/namespaces/default/events/x' }, 'delete events default'],
+    [{ method: 'PATCH', path: '/api/v1/namespaces/default/services/web/status' }, 'patch services/status default'],
     [{ method: 'GET', path: '/api/v1/namespaces' }, 'list namespaces '],
     [{ method: 'GET', path: '/api/v1/namespaces/kube-system' }, 'get namespaces '],
     [{ method: 'GET', path: '/apis/coordination.k8s.io/v1' }, 'get other '],
