@@ -6,6 +6,7 @@ import type { ApiAnswer, ApiClient } from './api-client.ts';
 export interface WantedService {
   readonly name: string;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
   /** In order; default IPv4 alone. */
   readonly families?: readonly Family[];
   /** Nodes with an endpoint each; one name as often as there are Pods. */
@@ -21,12 +22,12 @@ const MERGE = 'application/merge-patch+json';
 
 /** Endpoints first: nobody should see the Service without them. */
 export async function createService(client: ApiClient, wanted: WantedService): Promise<void> {
-  const { name, annotations = {}, families = ['ipv4'], spec = {} } = wanted;
+  const { name, annotations = {}, labels = {}, families = ['ipv4'], spec = {} } = wanted;
   for (const family of families) {
     expectStatus(await client.request('POST', SLICES_PATH, { body: sliceOf(wanted, family) }), 201);
   }
   const body = {
-    metadata: { name, annotations },
+    metadata: { name, annotations, labels },
     spec: {
       type: 'LoadBalancer',
       ports: [{ name: 'http', port: 80, protocol: 'TCP' }],

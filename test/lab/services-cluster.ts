@@ -88,6 +88,11 @@ export class ServicesCluster {
     return this.cluster.lab;
   }
 
+  /** For every manager started from now on. */
+  configure(env: Readonly<Record<string, string>>): void {
+    this.#env = { ...this.#env, ...env };
+  }
+
   async start(node: LabNode): Promise<void> {
     await this.cluster.startManager(node, { env: this.#env }).waitForLine(/api credentials loaded/, 60_000);
   }
@@ -300,13 +305,13 @@ export class ServicesCluster {
   /** Stops every manager in order and starts it with this besides. */
   async restartAll(env: Readonly<Record<string, string>>): Promise<void> {
     await this.cluster.stopManagers();
-    this.#env = { ...this.#env, ...env };
+    this.configure(env);
     await this.startAll();
   }
 
   /** One after the other, as an update of a DaemonSet: each is stopped in order and started with this besides. */
   async restartEach(env: Readonly<Record<string, string>>): Promise<void> {
-    this.#env = { ...this.#env, ...env };
+    this.configure(env);
     for (const node of this.lab.nodes) {
       await this.cluster.manager(node).stop();
       await this.start(node);
@@ -331,11 +336,11 @@ export class ServicesCluster {
   }
 
   /** What a command of the product prints on the node. */
-  holdfast(node: LabNode, args: readonly string[]): string {
+  holdfast(node: LabNode, args: readonly string[], { mayFail = false } = {}): string {
     const [command = '', ...rest] = [...holdfastProgram(), ...args];
     const argv = [`--net=${NETNS_FOLDER}/${node.namespace}`, '--', command, ...rest];
     const { status, stdout, stderr } = spawnSync('nsenter', argv, { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`holdfast ${args.join(' ')}: ${stderr}${stdout}`);
+    if (status !== 0 && !mayFail) throw new Error(`holdfast ${args.join(' ')}: ${stderr}${stdout}`);
     return stdout;
   }
 
