@@ -37,14 +37,15 @@ export interface IdleNode {
 
 export interface Row {
   readonly program: string;
+  readonly api: ApiKind;
   readonly count: number;
   readonly families: readonly Family[];
   /** Making all of them. */
   readonly createMs: number;
-  /** From the last create until every address is answered for, from outside. */
-  readonly answeredAfterLastMs: number;
+  /** From the last create until every address is answered for, from outside; undefined: not all of them were. */
+  readonly answeredAfterLastMs: number | undefined;
   /** From the create of each until all its addresses are. */
-  readonly answered: Quantiles;
+  readonly answered: Quantiles | undefined;
   readonly idle: readonly IdleNode[];
   /** Of all nodes together while nothing happens, a second, by verb and resource; watches that lasted aren't in it. */
   readonly requests: Readonly<Record<string, number>>;
@@ -66,6 +67,8 @@ export interface Program {
   pids(cluster: Cluster, node: LabNode): readonly number[];
   /** Requests made so far, by verb and resource. */
   requests(cluster: Cluster): Promise<ReadonlyMap<string, number>>;
+  /** Waited after the creation; without it until hardly any request is made. */
+  readonly settleMs?: number;
   /** What a Service must say of its address itself, where nobody gives any. */
   readonly extra?: (index: number) => { readonly spec?: object; readonly annotations?: object };
   /** Begins to measure standstills, and ends it with the longest. */
@@ -113,6 +116,7 @@ export async function run(options: RunOptions): Promise<Row> {
     const { creating, creatingCpuMs } = creation;
     return {
       program: program.name,
+      api,
       count,
       families,
       ...creation.times,
@@ -156,8 +160,7 @@ async function create(
     const before = cpuOf(program, cluster);
     program.standstill?.begin(cluster);
     const { firstMs, lastMs } = await services.create();
-    await services.served(patienceMs);
-    await asker.all(patienceMs);
+    const isAnswered = await isDone(Promise.all([services.served(patienceMs), asker.all(patienceMs)]));
     const creatingCpuMs = cpuOf(program, cluster).map((ms, index) => ms - (before[index] ?? 0));
     const creating = await program.standstill?.end(cluster);
     const lastAnswer = Math.max(...[...asker.answers.values()].map(({ atMs }) => atMs));
@@ -172,8 +175,8 @@ async function create(
       creatingCpuMs,
       times: {
         createMs: Math.round(lastMs - firstMs),
-        answeredAfterLastMs: Math.max(0, Math.round(lastAnswer - lastMs)),
-        answered: quantiles(each),
+        answeredAfterLastMs: isAnswered ? Math.max(0, Math.round(lastAnswer - lastMs)) : undefined,
+        answered: isAnswered ? quantiles(each) : undefined,
       },
     };
   } finally {
@@ -183,6 +186,7 @@ async function create(
 
 /** Resolves when what the creation set off (Events, for one) is over. */
 async function quiet(program: Program, cluster: Cluster): Promise<void> {
+  if (program.settleMs !== undefined) return sleep(program.settleMs);
   const until = nowMs() + QUIET_MAX_MS;
   let before = sum(await program.requests(cluster));
   while (nowMs() < until) {
@@ -225,15 +229,23 @@ async function lose(
     program.standstill?.begin(cluster);
     const from = nowMs();
     await cluster.powerOff(node);
-    const isBack = await asker.all(patienceMs).then(
-      () => true,
-      () => false,
-    );
+    const isBack = await isDone(asker.all(patienceMs));
     const times = [...asker.answers.values()].map(({ atMs }) => atMs - from);
     const losing = await program.standstill?.end(cluster);
     return { times: { lostCount: own.length, lost: isBack ? quantiles(times) : undefined }, losing };
   } finally {
     await asker.close();
+  }
+}
+
+/** False: patience was over; why is told at once. */
+async function isDone(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return false;
   }
 }
 

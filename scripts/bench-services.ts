@@ -4,37 +4,49 @@
  * processes cost then while nothing happens, which requests they make, and how long a lost node's share is away. Writes
  * docs/benchmarks/services.md and .json.
  *
- *     npm run bench:services -- [--counts 10,100,1000,5000] [--families ipv4|ipv4,ipv6] [--seconds 20]
- *                               [--api embedded|real] [--executable FILE] [--profiles FOLDER] [--print]
+ *     npm run bench:services -- [--counts 10,100,1000,5000] [--families ipv4,ipv4+ipv6] [--beside 10,100,1000]
+ *                               [--seconds 20] [--executable FILE] [--profiles FOLDER] [--only PROGRAM] [--print]
  *
- * Holdfast is the executable, built for this. Needs root (or user namespaces).
+ * Holdfast is the executable, built for this, before the embedded API. When executables of others are named (KUBE_VIP_BIN,
+ * METALLB_CONTROLLER_BIN with METALLB_SPEAKER_BIN), all of them are measured side by side, one after the other, before real
+ * API servers, with the numbers of Services that --beside says. Needs root (or user namespaces).
  */
 
-import { mkdirSync, rmSync, writeFileSync, mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import type { Family } from '../src/base/ip.ts';
+import type { ApiKind } from '../test/lab/cluster.ts';
 import { isStartedOver, namespacePrivilege, startOverInUserNamespace } from '../test/lab/namespace.ts';
 import { Holdfast } from './bench-services-holdfast.ts';
+import { otherPrograms } from './bench-services-others.ts';
 import { servicesDocument } from './bench-services-report.ts';
-import { run, type Row } from './bench-services-run.ts';
+import { run, type Program, type Row } from './bench-services-run.ts';
 import { buildExecutable, isArch } from './build.ts';
 
 const FOLDER = join(import.meta.dirname, '..', 'docs', 'benchmarks');
 /** For an answer from every address: a minute, and as long again for each thousand. */
 const PATIENCE_MS = 60_000;
 
+interface Job {
+  readonly program: () => Program;
+  readonly api: ApiKind;
+  readonly count: number;
+  readonly families: readonly Family[];
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       counts: { type: 'string', default: '10,100,1000,5000' },
-      families: { type: 'string', default: 'ipv4' },
+      families: { type: 'string', default: 'ipv4,ipv4+ipv6' },
+      beside: { type: 'string', default: '10,100,1000' },
       seconds: { type: 'string', default: '20' },
-      api: { type: 'string', default: 'embedded' },
       executable: { type: 'string' },
       profiles: { type: 'string' },
+      only: { type: 'string', default: '' },
       print: { type: 'boolean', default: false },
     },
   });
@@ -49,16 +61,12 @@ async function main(): Promise<number> {
   const holdfast = new Holdfast(values.executable ?? (await built(folder)), values.profiles);
   const rows: Row[] = [];
   try {
-    for (const count of values.counts.split(',').map(Number)) {
-      const families = values.families.split(',').filter((text): text is Family => text === 'ipv4' || text === 'ipv6');
-      const row = await run({
-        program: holdfast,
-        count,
-        families,
-        api: values.api === 'real' ? 'real' : 'embedded',
-        windowMs: Number(values.seconds) * 1000,
-        patienceMs: PATIENCE_MS * (1 + count / 1000),
-      });
+    for (const { program, ...job } of jobs(values, holdfast)) {
+      const one = program();
+      if (!one.name.startsWith(values.only)) continue;
+      console.error(`${one.name}: ${job.count} Services, ${job.families.join('+')}, ${job.api} API`);
+      const windowMs = Number(values.seconds) * 1000;
+      const row = await run({ program: one, ...job, windowMs, patienceMs: PATIENCE_MS * (1 + job.count / 1000) });
       console.error(JSON.stringify(row));
       rows.push(row);
     }
@@ -66,8 +74,32 @@ async function main(): Promise<number> {
     holdfast.close();
     rmSync(folder, { recursive: true, force: true });
   }
-  publish(rows, { api: values.api, begun, isPrinted: values.print });
+  publish(rows, begun, values.print);
   return 0;
+}
+
+function jobs(
+  values: { readonly counts: string; readonly families: string; readonly beside: string },
+  holdfast: Holdfast,
+): readonly Job[] {
+  const stacks = values.families.split(',').map((text) => text.split('+').filter(isFamily));
+  const alone = numbers(values.counts).flatMap((count) =>
+    stacks.map((families): Job => ({ program: () => holdfast, api: 'embedded', count, families })),
+  );
+  const others = otherPrograms();
+  if (others.length === 0) return alone;
+  const beside = numbers(values.beside).flatMap((count) =>
+    [() => holdfast, ...others].map((program): Job => ({ program, api: 'real', count, families: ['ipv4'] })),
+  );
+  return [...alone, ...beside];
+}
+
+function isFamily(text: string): text is Family {
+  return text === 'ipv4' || text === 'ipv6';
+}
+
+function numbers(text: string): readonly number[] {
+  return text.split(',').filter(Boolean).map(Number);
 }
 
 async function built(folder: string): Promise<string> {
@@ -76,16 +108,13 @@ async function built(folder: string): Promise<string> {
   return path;
 }
 
-function publish(
-  rows: readonly Row[],
-  how: { readonly api: string; readonly begun: number; readonly isPrinted: boolean },
-): void {
-  const load = `load ${how.begun.toFixed(1)} → ${(loadavg()[0] ?? 0).toFixed(1)}`;
+function publish(rows: readonly Row[], begun: number, isPrinted: boolean): void {
+  const load = `load ${begun.toFixed(1)} → ${(loadavg()[0] ?? 0).toFixed(1)}`;
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, Linux ${release()}, ${process.arch}, ${load}`;
-  const text = servicesDocument({ rows, api: how.api, machine });
-  if (how.isPrinted) return console.log(text);
+  const text = servicesDocument(rows, machine);
+  if (isPrinted) return console.log(text);
   mkdirSync(FOLDER, { recursive: true });
-  writeFileSync(join(FOLDER, 'services.json'), `${JSON.stringify({ machine, api: how.api, rows }, null, 2)}\n`);
+  writeFileSync(join(FOLDER, 'services.json'), `${JSON.stringify({ machine, rows }, null, 2)}\n`);
   writeFileSync(join(FOLDER, 'services.md'), text);
 }
 

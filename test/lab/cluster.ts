@@ -71,6 +71,8 @@ export class Cluster {
   readonly #folder: string;
   readonly #env: Readonly<Record<string, string>>;
   readonly #kubeconfigs: (node: LabNode) => string;
+  /** It is being taken down: whoever starts programs again doesn't any more. */
+  isClosed = false;
   /** How often the embedded API was paused or resumed. */
   #toggles = 0;
 
@@ -283,6 +285,7 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
+    this.isClosed = true;
     this.holders.close();
     this.capture.close();
     if (this.api.kind === 'real') await this.api.real.close();

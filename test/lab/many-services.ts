@@ -68,13 +68,10 @@ export class ManyServices {
     this.#options = options;
     const [first] = cluster.lab.nodes;
     if (first === undefined) throw new Error('a cluster without nodes');
-    if (cluster.api.kind === 'real') {
-      // Each node's server is asked for itself: one connection for each request, as its client has it.
-      this.#client = cluster.apiClient();
-      this.#watcher = this.#client;
-      return;
-    }
-    const access = { ...readKubeconfig(cluster.kubeconfigFile(first)), namespace: cluster.lab.switchNamespace };
+    const access =
+      cluster.api.kind === 'real'
+        ? { ...cluster.api.real.adminAccess, server: cluster.api.real.url(first.name), namespace: first.namespace }
+        : { ...readKubeconfig(cluster.kubeconfigFile(first)), namespace: cluster.lab.switchNamespace };
     this.#client = new ApiClient({ ...access, keptConnections: atOnce });
     this.#watcher = new ApiClient(access);
   }
