@@ -45,6 +45,11 @@ export const SEVERAL_ADDRESSES: ReadonlySet<string> = new Set([
 /** Where kube-vip, and so Holdfast, writes which node answers. */
 export const VIP_HOST_ANNOTATION = 'kube-vip.io/vipHost';
 
+/** Where it is noted which pool (Pool.name) the first address was given from. */
+export const POOL_ANNOTATION = 'holdfast.io/allocated-from-pool';
+/** What MetalLB writes there: the name of an IPAddressPool. */
+export const METALLB_POOL_ANNOTATION = 'metallb.io/ip-allocated-from-pool';
+
 /** Warnings told of one Service; how many more there were is told in one more. */
 export const WARNINGS_MAX = 16;
 
@@ -108,7 +113,7 @@ export const ANNOTATIONS: readonly AnnotationEntry[] = [
   { name: 'kube-vip.io/active-endpoint', state: 'inert' },
   { name: 'kube-vip.io/active-endpoint-ipv6', state: 'inert' },
   { name: 'kube-vip.io/egress-nftables-table', state: 'inert' },
-  { name: 'metallb.io/ip-allocated-from-pool', state: 'inert' },
+  { name: METALLB_POOL_ANNOTATION, state: 'inert' },
   { name: 'metallb.universe.tf/ip-allocated-from-pool', state: 'inert' },
   { name: 'purelb.io/allow-local', state: 'inert' },
   { name: 'purelb.io/allocated-by', state: 'inert' },

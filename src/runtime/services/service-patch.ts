@@ -5,7 +5,7 @@
  */
 
 import type { StatusPatch } from '../../kube/service-status.ts';
-import { VIP_HOST_ANNOTATION } from '../../services/annotations.ts';
+import { METALLB_POOL_ANNOTATION, POOL_ANNOTATION, VIP_HOST_ANNOTATION } from '../../services/annotations.ts';
 import type { Allocation, Condition, Pool, ServiceObject } from '../../services/model.ts';
 import {
   ALLOCATED,
@@ -20,10 +20,6 @@ import {
 } from '../../services/status.ts';
 import { isSameList } from './giving.ts';
 
-/** Which pool the first address is of, by Pool.name. */
-export const POOL_ANNOTATION = 'holdfast.io/allocated-from-pool';
-/** What MetalLB writes there, for pools of MetalLB. */
-const METALLB_POOL_ANNOTATION = 'metallb.io/ip-allocated-from-pool';
 const OUR_ANNOTATIONS = [POOL_ANNOTATION, METALLB_POOL_ANNOTATION, VIP_HOST_ANNOTATION];
 
 export interface PatchOptions {

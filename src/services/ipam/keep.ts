@@ -6,6 +6,7 @@
  */
 
 import type { Family, Ip } from '../../base/ip.ts';
+import { METALLB_POOL_ANNOTATION, POOL_ANNOTATION } from '../annotations.ts';
 import { eachInSteps, type Steps } from '../../base/steps.ts';
 import type { Pool, Reason } from '../model.ts';
 import { poolTerms } from '../pools/pool.ts';
@@ -83,12 +84,15 @@ function isPooled(table: Table, ip: Ip): boolean {
   return poolsHolding(table.book, ip).length > 0;
 }
 
-/** Of several pools that hold the address, the one it might have been given from. */
+/** Of several pools that hold the address, the one it was given from as far as that is noted; else one it might have been. */
 function homeOf(table: Table, claim: Claim, ip: Ip): Pool | undefined {
   const pools = poolsHolding(table.book, ip);
   if (pools.length === 0) return isStatic(table, claim, ip) ? STATIC_POOL : undefined;
   if (pools.length < 2) return pools[0];
-  const { pool: name } = claim.request;
+  const { pool: name, service } = claim.request;
+  const noted = service.annotations[POOL_ANNOTATION] ?? service.annotations[METALLB_POOL_ANNOTATION];
+  const giver = noted === undefined ? undefined : pools.find((pool) => isCalled(pool, noted));
+  if (giver !== undefined) return giver;
   const fitting = pools.filter((pool) => outOfScope(table, claim, pool) === undefined);
   return fitting.find((pool) => name !== undefined && isCalled(pool, name)) ?? fitting[0] ?? pools[0];
 }

@@ -159,6 +159,18 @@ it('counts an address that is left and taken again once', () => {
   expect(reasonsOf(result, 'default/s3')).toEqual(['metallb/b: POOL_FULL full 1/1']);
 });
 
+describe('an address in two pools', () => {
+  it('is of the pool that gave it, where that is noted: its advertisement and interface stay', () => {
+    const pools = [pool('a', ['10.0.0.0/24']), pool('b', ['10.0.0.0/28'], { isClosed: true })];
+    const of = (annotations: Readonly<Record<string, string>>) =>
+      run({ services: [asking('s', annotations, { ingress: ['10.0.0.1'] })], pools }).allocations[0]?.pool;
+    expect(of({})).toBe('metallb/a');
+    expect(of({ 'holdfast.io/allocated-from-pool': 'metallb/b' })).toBe('metallb/b');
+    expect(of({ 'metallb.io/ip-allocated-from-pool': 'b' })).toBe('metallb/b');
+    expect(of({ 'holdfast.io/allocated-from-pool': 'metallb/gone' })).toBe('metallb/a');
+  });
+});
+
 describe('what is told beside an address', () => {
   it('says what is wrong with one that is kept', () => {
     const services = [
