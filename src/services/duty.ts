@@ -11,6 +11,8 @@ export interface ServiceDuty {
   readonly addresses: readonly AddressDuty[];
   /** svc_election: false means that the election's leader answers for all, wherever it is in `order`. */
   readonly isSpread: boolean;
+  /** MACs (`Mac.text`) of the nodes that may answer: of two of them that do, one lets go. */
+  readonly fellows: ReadonlySet<string>;
 }
 
 export interface AddressDuty {
@@ -26,4 +28,4 @@ export interface AddressDuty {
   readonly isTentative: boolean;
 }
 
-export const NO_DUTY: ServiceDuty = { addresses: [], isSpread: false };
+export const NO_DUTY: ServiceDuty = { addresses: [], isSpread: false, fellows: new Set() };

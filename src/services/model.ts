@@ -373,6 +373,8 @@ export interface NodeInterface {
   /** Its ordinary addresses with their prefix lengths. */
   readonly prefixes: readonly Prefix[];
   readonly hasCarrier: boolean;
+  /** As `Mac.text`; undefined: it has none, or the node doesn't say. */
+  readonly mac?: string | undefined;
 }
 
 /** What is known of a node besides its Node object. undefined members: not known, which excludes nothing. */

@@ -93,6 +93,8 @@ export interface VipWish {
   readonly isHolderLost: boolean;
   /** The former holder still answers, as agreed: it is no rival, but whom it answers has to be told again. */
   readonly isSucceeding: boolean;
+  /** Of the one that was just heard to use it, and us, it is the other's: let go, and ask again later. Default false. */
+  readonly isOutranked?: boolean;
 }
 
 export type VipEvent =
@@ -296,6 +298,7 @@ function hearRival(rules: VipRules, before: VipState, wish: VipWish, mac: Mac, n
   }
   // What we are about to let go of is the other's: defended, it would call clients back to us.
   if (state.phase !== 'holding' || wish.verdict === 'drop') return { state, outputs: [] };
+  if (wish.isOutranked === true) return giveUp(state, mac, now);
   return wish.isSucceeding ? repeat({ ...state, rival: before.rival }, now) : defend(rules, state, rival, now);
 }
 
@@ -316,10 +319,14 @@ function defend(rules: VipRules, state: VipState, rival: Rival, now: MonotonicMs
     return { state: { ...reported, lastDefendedAt: now }, outputs: [{ kind: 'defend' }, ...report] };
   }
   if (rules.conflictPolicy === 'defend') return { state: reported, outputs: report };
-  return {
-    state: enter(reported, 'conflict', now, { inquiry: UNASKED, nextAt: after(now, RIVAL_PROBE_SLOW_MS) }),
-    outputs: [{ kind: 'delete' }, ...report, { kind: 'yielded', mac: rival.mac }],
-  };
+  const given = giveUp(reported, rival.mac, now);
+  return { state: given.state, outputs: [...report, ...given.outputs] };
+}
+
+/** The address is the other's, for as long as that one answers for it. */
+function giveUp(state: VipState, mac: Mac, now: MonotonicMs): VipStep {
+  const asking = { inquiry: UNASKED, nextAt: after(now, RIVAL_PROBE_SLOW_MS) };
+  return { state: enter(state, 'conflict', now, asking), outputs: [{ kind: 'delete' }, { kind: 'yielded', mac }] };
 }
 
 /** Follows the wish: starts a claim, or withdraws whatever stage it is in. */

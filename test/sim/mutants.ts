@@ -283,6 +283,24 @@ export const MUTANTS: readonly NamedMutant[] = [
     ),
   },
   {
+    name: 'service-two-insist',
+    isOfServices: true,
+    faults: ['node-api-silent', 'link-down'],
+    what: 'two nodes that both believe an address to be theirs both keep it',
+    breaks: ['service-one'],
+    step: onEvent((event) =>
+      event.kind === 'services.duty' ? { ...event, duty: { ...event.duty, fellows: new Set<string>() } } : event,
+    ),
+  },
+  {
+    name: 'service-voteless-kept',
+    isOfServices: true,
+    faults: ['power-loss'],
+    what: 'nobody says that it misses a node without a vote',
+    breaks: ['service-answered', 'service-settled'],
+    step: onBeat((beat) => ({ ...beat, misses: [] })),
+  },
+  {
     name: 'service-lost-kept',
     isOfServices: true,
     faults: ['power-loss'],

@@ -75,7 +75,7 @@ export class SimServices {
       const prefix = { ip, length: ip.family === 'ipv4' ? 32 : 128 };
       return { prefix, order: this.orders.get(ip.text) ?? [], interfaceName: 'eth0', isTentative: false };
     });
-    return { addresses, isSpread: this.isSpread };
+    return { addresses, isSpread: this.isSpread, fellows: new Set(this.#options.nodes.map(({ mac }) => mac.text)) };
   }
 
   #look(): void {

@@ -75,12 +75,23 @@ function stepEntry(turn: Turn, address: string, entry: ServiceEntry, events: rea
   let state = vip;
   let { move } = entry;
   for (const event of all.length === 0 ? [TICK] : all) {
-    const stepped = stepVip(turn.vipRules, state, wish, event, turn.now);
+    const isOutranked = event.kind === 'rival' && isOutrankedBy(turn, entry, event.mac);
+    const stepped = stepVip(turn.vipRules, state, isOutranked ? { ...wish, isOutranked } : wish, event, turn.now);
     for (const output of stepped.outputs) move = perform(turn, { ...entry, vip: stepped.state, move }, output);
     const isClaim = state.phase !== 'holding' && stepped.outputs.some(({ kind }) => kind === 'add');
     state = isClaim ? withOwnRhythm(turn, address, stepped.state) : stepped.state;
   }
   return { ...entry, vip: state, move };
+}
+
+/**
+ * Two nodes that each believe an address to be theirs (what they know of the cluster differs: one doesn't reach the API) hear
+ * each other announce it. The one whose MAC comes first keeps it, whoever is right: one answer is better than two.
+ */
+function isOutrankedBy({ services, state }: Turn, { ifindex, consentUntil }: ServiceEntry, mac: Mac): boolean {
+  const own = ifindex === undefined ? undefined : state.kernel?.links.get(ifindex)?.mac;
+  const isAgreed = consentUntil !== undefined;
+  return own !== undefined && !isAgreed && services.fellows.has(mac.text) && mac.text < own.text;
 }
 
 /** Whether the kernel has it there. */
@@ -161,7 +172,7 @@ function perform(turn: Turn, entry: ServiceEntry, output: VipOutput): number {
       return move;
     case 'conflict':
     case 'yielded':
-      noteRival(turn, entry, output.mac, true);
+      noteRival(turn, entry, output.mac, !turn.services.fellows.has(output.mac.text));
       return move;
     case 'restored':
     case 'lapsed':

@@ -129,6 +129,8 @@ export interface ServicesState {
   /** The first duty has come: what of ours isn't in it goes. */
   readonly isDutyKnown: boolean;
   readonly isSpread: boolean;
+  /** See ServiceDuty. */
+  readonly fellows: ReadonlySet<string>;
   /** By IP text. */
   readonly entries: Shards<ServiceEntry>;
   /** What the kernel has at places of Service addresses, by IP text. */
@@ -188,6 +190,7 @@ export function startServices(): ServicesState {
     version: 0,
     isDutyKnown: false,
     isSpread: true,
+    fellows: new Set(),
     entries: emptyShards(),
     found: emptyShards(),
     liveness: NO_LIVENESS,

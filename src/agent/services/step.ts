@@ -98,6 +98,7 @@ function inform(state: AgentState, duty: ServiceDuty | undefined): ServicesState
     ...services,
     isDutyKnown: services.isDutyKnown || duty !== undefined,
     isSpread: duty?.isSpread ?? services.isSpread,
+    fellows: duty?.fellows ?? services.fellows,
     interfaceNames,
     sites,
     used: isSameSet(used, services.used) ? services.used : used,

@@ -270,6 +270,7 @@ export class ServicesController {
       tentative: tentativeOf(given, this.#giving.quarantined),
       interfaces: this.#ownFacts.facts.interfaces,
       isSpread: this.#isSpread(),
+      fellows: this.#nodes.fellows,
     });
     if (duty !== this.#dispatched) {
       this.#dispatched = duty;

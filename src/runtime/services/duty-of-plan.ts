@@ -20,6 +20,8 @@ export interface DutyOptions {
   /** Of this node. */
   readonly interfaces: readonly NodeInterface[];
   readonly isSpread: boolean;
+  /** The same set while it is the same. */
+  readonly fellows: ReadonlySet<string>;
 }
 
 export class DutyMaker {
@@ -30,7 +32,7 @@ export class DutyMaker {
 
   /** The same value as before when nothing has changed. */
   make(options: DutyOptions): ServiceDuty {
-    const { ownerships, confirmed, tentative, isSpread } = options;
+    const { ownerships, confirmed, tentative, isSpread, fellows } = options;
     const addresses: AddressDuty[] = [];
     for (const ownership of ownerships) {
       if (confirmed.has(ownership.address.text)) addresses.push(this.#dutyOf(ownership, options.node));
@@ -44,10 +46,11 @@ export class DutyMaker {
     const isSame =
       before !== undefined &&
       before.isSpread === isSpread &&
+      before.fellows === fellows &&
       before.addresses.length === addresses.length &&
       before.addresses.every((each, index) => each === addresses[index]);
     if (isSame) return before;
-    this.duty = { addresses, isSpread };
+    this.duty = { addresses, isSpread, fellows };
     return this.duty;
   }
 

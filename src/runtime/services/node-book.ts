@@ -25,6 +25,8 @@ export interface NodeBookInput {
 export class NodeBook {
   facts: readonly NodeFacts[] = [];
   problems: readonly ObjectProblem[] = [];
+  /** MACs of all other nodes; the same set while nothing in it changes. */
+  fellows: ReadonlySet<string> = new Set();
   /** What each member published, as text and read. */
   readonly #published = new Map<string, { readonly text: string; readonly facts: PublishedFacts | undefined }>();
   #all: ReadonlyMap<string, PublishedFacts> = new Map();
@@ -56,6 +58,8 @@ export class NodeBook {
     if (!isDeepStrictEqual(facts, this.facts)) this.facts = facts;
     const all = this.#collect(input);
     if (!isDeepStrictEqual(all, this.#all)) this.#all = all;
+    const fellows = macsOf(all, input.self);
+    if (!isDeepStrictEqual(fellows, this.fellows)) this.fellows = fellows;
     this.problems = problems;
     return this.facts;
   }
@@ -102,6 +106,11 @@ export class NodeBook {
     this.#published.set(name, { text, facts });
     return facts;
   }
+}
+
+function macsOf(all: ReadonlyMap<string, PublishedFacts>, self: string): ReadonlySet<string> {
+  const others = [...all].filter(([name]) => name !== self);
+  return new Set(others.flatMap(([, { interfaces }]) => interfaces.flatMap(({ mac }) => mac ?? [])));
 }
 
 /** Who is cordoned says so in its heartbeats, and stays in line: who takes over must know whom it takes over from. */

@@ -2,7 +2,8 @@
  * What a node says of itself for the sake of Services, beside its registration as a member: its interfaces with their
  * ordinary addresses, whether they have carrier, its gateways, and whether its kube-proxy is well. One JSON text:
  *
- *     {"version":1,"interfaces":[{"name":"eth0","carrier":true,"prefixes":["192.0.2.11/24"]}],
+ *     {"version":1,
+ *      "interfaces":[{"name":"eth0","carrier":true,"mac":"02:00:00:00:00:01","prefixes":["192.0.2.11/24"]}],
  *      "gateways":["192.0.2.1"],"kubeProxy":true}
  *
  * Written by other machines, so it is read as anything hostile is: wholly or not at all, with limits on everything.
@@ -10,6 +11,7 @@
 
 import { asObject, asText, parseJson } from '../../base/json.ts';
 import { familyBits, formatPrefix, isLinkLocal, parseIp, type Ip, type Prefix } from '../../base/ip.ts';
+import { parseMac } from '../../base/mac.ts';
 import type { InterfaceAddress, KernelSnapshot, Link } from '../../protocol/netlink/records.ts';
 import type { NodeInterface } from '../../services/model.ts';
 
@@ -33,14 +35,17 @@ const VERSION = 1;
 const SCOPE_UNIVERSE = 0;
 /** linux/if_addr.h: IFA_F_TEMPORARY (RFC 8981): tomorrow it is another. */
 const FLAG_TEMPORARY = 0x01;
+/** linux/if_arp.h. */
+const ARPHRD_ETHER = 1;
 const ARPHRD_LOOPBACK = 772;
 
 export function encodeFacts(facts: PublishedFacts): string {
   return JSON.stringify({
     version: VERSION,
-    interfaces: facts.interfaces.map(({ name, hasCarrier, prefixes }) => ({
+    interfaces: facts.interfaces.map(({ name, hasCarrier, mac, prefixes }) => ({
       name,
       carrier: hasCarrier,
+      ...(mac === undefined ? {} : { mac }),
       prefixes: prefixes.map(formatPrefix),
     })),
     gateways: facts.gateways.map(({ text }) => text),
@@ -66,10 +71,15 @@ function readInterface(raw: unknown): NodeInterface | undefined {
   const name = asText(object?.['name']);
   const carrier = object?.['carrier'];
   const prefixes = object?.['prefixes'];
+  const mac = object?.['mac'];
+  const readMac = typeof mac === 'string' ? parseMac(mac) : undefined;
+  if (mac !== undefined && readMac?.ok !== true) return undefined;
   if (name === undefined || name.length > NAME_MAX || typeof carrier !== 'boolean') return undefined;
   if (!Array.isArray(prefixes) || prefixes.length > PREFIXES_MAX) return undefined;
   const read = prefixes.map(readPrefix);
-  return read.every((each) => each !== undefined) ? { name, hasCarrier: carrier, prefixes: read } : undefined;
+  if (!read.every((each) => each !== undefined)) return undefined;
+  const address = readMac?.ok === true ? { mac: readMac.value.text } : {};
+  return { name, hasCarrier: carrier, prefixes: read, ...address };
 }
 
 function readIp(raw: unknown): Ip | undefined {
@@ -130,5 +140,7 @@ function interfaceOf(link: Link, addresses: readonly InterfaceAddress[]): readon
   if (link.name.length > NAME_MAX) return [];
   const texts = new Map(addresses.map(({ prefix }) => [formatPrefix(prefix), prefix]));
   const prefixes = [...texts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, prefix]) => prefix);
-  return [{ name: link.name, hasCarrier: link.isUp && link.hasCarrier, prefixes: prefixes.slice(0, PREFIXES_MAX) }];
+  const address = link.hardwareType === ARPHRD_ETHER && link.mac !== undefined ? { mac: link.mac.text } : {};
+  const hasCarrier = link.isUp && link.hasCarrier;
+  return [{ name: link.name, hasCarrier, prefixes: prefixes.slice(0, PREFIXES_MAX), ...address }];
 }

@@ -33,6 +33,8 @@ export class ServiceScript extends NodeScript {
   readonly missed = new Set<string>();
   readonly says = new Map<string, Partial<Heartbeat>>();
   isApiUp = true;
+  /** MACs of other nodes. */
+  fellows: ReadonlySet<string> = new Set();
   holder = 'b';
   #sequence = 0;
   #version = 1000;
@@ -113,7 +115,7 @@ export class ServiceScript extends NodeScript {
   }
 
   duty(at: number, addresses: readonly AddressDuty[], isSpread = true): readonly Effect[] {
-    return this.at(at, { kind: 'services.duty', duty: { addresses, isSpread } });
+    return this.at(at, { kind: 'services.duty', duty: { addresses, isSpread, fellows: this.fellows } });
   }
 
   /** Somebody with that MAC uses the address. */

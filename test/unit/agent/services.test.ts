@@ -542,6 +542,33 @@ describe('a stranger', () => {
   });
 });
 
+describe('another node that believes an address to be its own', () => {
+  const LOWER = macOf('02:00:00:00:00:00');
+
+  it('keeps it where its MAC comes first, until it answers no more', () => {
+    const node = holding([S4, S6]);
+    node.fellows = new Set([LOWER.text]);
+    node.duty(node.now, [S4, S6].map((address) => dutyOf(address, ['a', 'b', 'c'])));
+    node.use(1100, S4, LOWER);
+    expect(node.holds(S4)).toBe(false);
+    expect(node.holds(S6)).toBe(true);
+    expect(node.logs(), 'nobody has to look for a machine').not.toContain('service address conflict');
+    node.answer(4000, S4, LOWER);
+    expect(node.holds(S4)).toBe(false);
+    node.go(6000);
+    expect(node.holds(S4)).toBe(true);
+  });
+
+  it('is defended against where our MAC does', () => {
+    const node = holding([S4]);
+    node.fellows = new Set([OTHER_MAC.text]);
+    node.duty(node.now, [dutyOf(S4, ['a', 'b', 'c'])]);
+    node.use(1100, S4, OTHER_MAC);
+    expect(node.holds(S4)).toBe(true);
+    expect(node.state.counters['serviceDefences']).toBe(1);
+  });
+});
+
 describe('a refusal of the kernel', () => {
   it('is told once for all addresses, and tried again', () => {
     const node = new ServiceScript().ready();

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { assert } from '../../../src/base/assert.ts';
+import { macOf } from '../../sim/kernel.ts';
 import { parseIp, type Ip } from '../../../src/base/ip.ts';
 import type { InterfaceAddress, KernelSnapshot, Link } from '../../../src/protocol/netlink/records.ts';
 import { keepOwnFacts } from '../../../src/runtime/services/own-facts.ts';
@@ -59,7 +60,7 @@ function address(
 const SNAPSHOT: KernelSnapshot = {
   links: [
     link(1, 'lo', { hardwareType: 772 }),
-    link(2, 'eth0'),
+    link(2, 'eth0', { mac: macOf('02:00:00:00:00:0b') }),
     link(3, 'eth1', { hasCarrier: false }),
     link(4, 'veth1a2b', { linkKind: 'veth' }),
     link(5, 'eno1', { master: 6 }),
@@ -79,8 +80,8 @@ const SNAPSHOT: KernelSnapshot = {
 };
 const FACTS = ownFacts(SNAPSHOT, { addressProtocol: OURS, isKubeProxyHealthy: true });
 const TEXT =
-  '{"version":1,"interfaces":[{"name":"eth0","carrier":true,"prefixes":["192.0.2.11/24","2001:db8::11/64"]},' +
-  '{"name":"eth1","carrier":false,"prefixes":[]}],"gateways":["192.0.2.1"],"kubeProxy":true}';
+  '{"version":1,"interfaces":[{"name":"eth0","carrier":true,"mac":"02:00:00:00:00:0b",' +
+  '"prefixes":["192.0.2.11/24","2001:db8::11/64"]},{"name":"eth1","carrier":false,"prefixes":[]}],"gateways":["192.0.2.1"],"kubeProxy":true}';
 
 describe('the text', () => {
   it('says interfaces with ordinary addresses, gateways and kube-proxy; no virtual, temporary or link-local address', () => {
@@ -101,6 +102,7 @@ describe('the text', () => {
     ['a name that no interface has', TEXT.replace('"eth0"', '"a-name-too-long-for-it"')],
     ['a prefix that is none', TEXT.replace('192.0.2.11/24', '192.0.2.11/33')],
     ['an address without length', TEXT.replace('192.0.2.11/24', '192.0.2.11')],
+    ['a MAC that is none', TEXT.replace('02:00:00:00:00:0b', '02:00:00:00:00')],
     ['a carrier in words', TEXT.replace('"carrier":true', '"carrier":"yes"')],
     ['a kube-proxy in words', TEXT.replace('"kubeProxy":true', '"kubeProxy":"yes"')],
     ['a gateway that is none', TEXT.replace('"192.0.2.1"', '"gateway"')],

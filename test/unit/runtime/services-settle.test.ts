@@ -82,6 +82,7 @@ describe('the duty', () => {
     tentative: [],
     interfaces,
     isSpread: true,
+    fellows: new Set(),
   };
 
   it('has each address in a status with all who may answer in order, whoever of them lives', () => {
