@@ -72,7 +72,7 @@ function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assess
   const own = viewRules(rules);
   if (!voters.some((voter) => voter.name === rules.node)) {
     // Without a vote the Lease decides, but an expired one is left to a holder that is heard, as voters leave it.
-    return { ...ALONE, isWireSilent: isSilent, isHeldElsewhere: isHeldElsewhere(own, view, now) };
+    return { ...ALONE, isWireSilent: isSilent, isHeldElsewhere: isHeldElsewhere(view, now) };
   }
   const holder = state.election.observed?.lease?.holder ?? '';
   const isIdle = idleHolder(rules, state, now) === holder;
@@ -82,11 +82,11 @@ function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assess
   return {
     voterCount: voters.length,
     hearsMajority: hearsMajority(own, view, now),
-    isHeldElsewhere: isHeldElsewhere(own, view, now),
+    isHeldElsewhere: isHeldElsewhere(view, now),
     holder,
     isHolderMissed: isMissedByMajority(own, view, holder, now, isIdle),
     isHolderLost: missedSince !== undefined && now >= after(missedSince, LOST_AFTER_MS),
-    isApiElsewhere: isApiWorkingElsewhere(own, view, now),
+    isApiElsewhere: isApiWorkingElsewhere(view, now),
     replacedBy: state.election.phase === 'leading' ? replacedBy(own, view, term, now) : undefined,
     isWireSilent: isSilent,
     // Only asked for where a holder is missed, or a majority: not in most turns.

@@ -135,7 +135,7 @@ function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {
   const idle = idleHolder(rules, state, now);
   const isGone = holder !== '' && (idle === holder || isMissing(own, view, holder, now));
   // Who has taken over already, without the API, is the one to stand behind.
-  const next = isGone ? (holding(own, view, now) ?? nextInLine(rules, state, now)[0]) : undefined;
+  const next = isGone ? (holding(view, now) ?? nextInLine(rules, state, now)[0]) : undefined;
   const place = view.set?.voters.findIndex((voter) => voter.name === next) ?? -1;
   return {
     epoch: view.set?.epoch ?? 0,

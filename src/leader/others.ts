@@ -52,11 +52,9 @@ export function followOthers(view: ViewState, names: readonly string[], now: Mon
     const other: Other = {
       hash: memberHash(name),
       knownAt: now,
+      heartbeat: undefined,
       heardAt: undefined,
       silentMs: OTHER_GRACE_MS,
-      incarnation: '',
-      sequence: 0,
-      isDraining: false,
     };
     others.set(name, view.others.get(name) ?? other);
   }
@@ -72,11 +70,13 @@ export function hearOther(
 ): { readonly view: ViewState; readonly verdict: HeartbeatVerdict } {
   const known = view.others.get(heartbeat.sender);
   if (known === undefined) return { view, verdict: 'stranger' };
-  const { incarnation, sequence, isDraining } = heartbeat;
-  if (known.incarnation === incarnation && sequence <= known.sequence) return { view, verdict: 'replayed' };
+  const last = known.heartbeat;
+  if (last?.incarnation === heartbeat.incarnation && heartbeat.sequence <= last.sequence) {
+    return { view, verdict: 'replayed' };
+  }
   const silentMs = silenceOf(rules, heartbeat);
   const others = new Map(view.others);
-  others.set(heartbeat.sender, { ...known, heardAt: now, silentMs, incarnation, sequence, isDraining });
+  others.set(heartbeat.sender, { ...known, heartbeat, heardAt: now, silentMs });
   return { view: changeOthers(view, others), verdict: 'taken' };
 }
 
@@ -119,7 +119,7 @@ export function isOtherLost(rules: ViewRules, view: ViewState, name: string, now
 /** Whether the member without a vote is heard here, and said so last. A registration may be behind: it is no consent. */
 export function isOtherDraining(view: ViewState, name: string, now: MonotonicMs): boolean {
   const other = view.others.get(name);
-  return other?.heardAt !== undefined && other.isDraining && now < silentAt(other);
+  return other?.heardAt !== undefined && other.heartbeat?.isDraining === true && now < silentAt(other);
 }
 
 /** Whether we, without a vote, hear a majority of the voters; since when not, as far as that can be said. */

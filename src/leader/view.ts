@@ -83,12 +83,10 @@ interface Peer {
 export interface Other {
   readonly hash: number;
   readonly knownAt: MonotonicMs;
+  readonly heartbeat: Heartbeat | undefined;
   readonly heardAt: MonotonicMs | undefined;
   /** It isn't heard any more after this. */
   readonly silentMs: number;
-  readonly incarnation: string;
-  readonly sequence: number;
-  readonly isDraining: boolean;
 }
 
 export interface ViewState {
@@ -244,6 +242,22 @@ function present(rules: ViewRules, view: ViewState, now: MonotonicMs): readonly 
 }
 
 /**
+ * The first heartbeat of those that are heard now, voters by place and then members without a vote, for which this holds.
+ * Who has a later voter set than we says as much of itself as any: whoever became leader, perhaps without a vote, wrote one.
+ */
+function findHeard(view: ViewState, now: MonotonicMs, holds: (heartbeat: Heartbeat) => boolean): Heartbeat | undefined {
+  for (const { name } of view.set?.voters ?? []) {
+    const peer = view.peers.get(name);
+    if (peer !== undefined && now < after(peer.heardAt, peer.silentMs) && holds(peer.heartbeat)) return peer.heartbeat;
+  }
+  for (const { heartbeat, heardAt, silentMs } of view.others.values()) {
+    if (heartbeat === undefined || heardAt === undefined || now >= after(heardAt, silentMs)) continue;
+    if (holds(heartbeat)) return heartbeat;
+  }
+  return undefined;
+}
+
+/**
  * Whether a majority of the voter set misses `target`: by its own ears for us where we have a vote, by their bitmaps for the
  * others. False when `target` is no voter: no bitmap speaks of it. `isIdle`: we hear it say that it doesn't hold what it
  * should (which may be ourselves).
@@ -304,18 +318,18 @@ export function hasSupport(rules: ViewRules, view: ViewState, now: MonotonicMs):
   return votes >= majorityOf(voters.length);
 }
 
-/** Whether any voter that is heard reports the API as working. */
-export function isApiWorkingElsewhere(rules: ViewRules, view: ViewState, now: MonotonicMs): boolean {
-  return present(rules, view, now).some((heartbeat) => heartbeat.isApiWorking);
+/** Whether anybody who is heard reports the API as working. */
+export function isApiWorkingElsewhere(view: ViewState, now: MonotonicMs): boolean {
+  return findHeard(view, now, ({ isApiWorking }) => isApiWorking) !== undefined;
 }
 
-/** Whether another voter that is heard answers for the addresses. */
-export function isHeldElsewhere(rules: ViewRules, view: ViewState, now: MonotonicMs): boolean {
-  return present(rules, view, now).some((heartbeat) => heartbeat.isHolding);
+/** Whether anybody else who is heard answers for the addresses. */
+export function isHeldElsewhere(view: ViewState, now: MonotonicMs): boolean {
+  return holding(view, now) !== undefined;
 }
 
 /**
- * A voter that is heard, holds the addresses and knows a later term than ours: we have been replaced. Who claimed without
+ * Somebody who is heard, holds the addresses and knows a later term than ours: we have been replaced. Who claimed without
  * the API may find another of the same term: the one with the Lease, or one behind another majority of its time; of two
  * such the first by place goes on.
  */
@@ -327,16 +341,18 @@ export function replacedBy(
 ): string | undefined {
   const places = view.set?.voters.map((voter) => voter.name) ?? [];
   const place = places.indexOf(rules.self);
-  const isFirst = (name: string): boolean => places.indexOf(name) < place;
-  return present(rules, view, now).find(
+  const isFirst = (name: string): boolean => places.includes(name) && places.indexOf(name) < place;
+  return findHeard(
+    view,
+    now,
     ({ isHolding, isProvisional, term, sender }) =>
       isHolding && (term > own.term || (own.isProvisional && term === own.term && (!isProvisional || isFirst(sender)))),
   )?.sender;
 }
 
-/** The first voter by place that is heard to answer for the addresses. */
-export function holding(rules: ViewRules, view: ViewState, now: MonotonicMs): string | undefined {
-  return present(rules, view, now).find((heartbeat) => heartbeat.isHolding)?.sender;
+/** Who is heard to answer for the addresses: the first voter by place, or a member without a vote. */
+export function holding(view: ViewState, now: MonotonicMs): string | undefined {
+  return findHeard(view, now, ({ isHolding }) => isHolding)?.sender;
 }
 
 /** Time passed that our clock did not count: everybody was heard that much longer ago. */

@@ -93,7 +93,7 @@ export interface VipWish {
   readonly isHolderLost: boolean;
   /** The former holder still answers, as agreed: it is no rival, but whom it answers has to be told again. */
   readonly isSucceeding: boolean;
-  /** Of the one that was just heard to use it, and us, it is the other's: let go, and ask again later. Default false. */
+  /** Of the rival that is known, or was just heard, and us, it is the rival's while that one answers. Default false. */
   readonly isOutranked?: boolean;
 }
 
@@ -427,7 +427,8 @@ function probe(rules: VipRules, state: VipState, wish: VipWish, now: MonotonicMs
     isReportDue && state.rival !== undefined ? [{ kind: 'conflict', mac: state.rival.mac, while: 'claiming' }] : [];
   const reported: VipState =
     isReportDue && state.rival !== undefined ? { ...state, rival: { ...state.rival, isReported: true } } : state;
-  if (state.phase === 'conflict' && rules.conflictPolicy === 'defend' && waitedMs > rules.conflictTimeoutMs) {
+  const isInsisting = rules.conflictPolicy === 'defend' && wish.isOutranked !== true;
+  if (state.phase === 'conflict' && isInsisting && waitedMs > rules.conflictTimeoutMs) {
     const claimed = claim(rules, enter(reported, 'claiming', now), wish, now);
     return { state: claimed.state, outputs: [...report, ...claimed.outputs] };
   }

@@ -20,6 +20,8 @@ import type { Site } from './site.ts';
 import type { ServiceEntry } from './state.ts';
 import { change, entryOf, putEntry, siteOf, type Turn } from './turn.ts';
 
+/** A kernel's lifetimes end up to this late (native.md: about a second at most), and a majority takes its time. */
+const KERNEL_LATE_MS = 1500;
 /** How long who goes answers on for who comes. */
 export const YIELD_MS = 1000;
 
@@ -42,8 +44,9 @@ export function decide(turn: Turn, address: string, duty?: AddressDuty | null): 
     isWanted,
     duty: kept,
     owner,
+    ownerSince: owner === before.owner ? before.ownerSince : turn.now,
     isMine,
-    former: formerOwner(turn, before, owner),
+    ...formerOwner(turn, before, owner),
   };
   const decided = follow(turn, address, told, before);
   const asked = attend(turn, address, decided, site);
@@ -66,7 +69,9 @@ function freshEntry(duty: AddressDuty): ServiceEntry {
     duty,
     isWanted: true,
     owner: undefined,
+    ownerSince: NEVER,
     former: undefined,
+    formerSince: NEVER,
     isMine: false,
     vip: undefined,
     ifindex: undefined,
@@ -112,8 +117,13 @@ function mayAnswer(turn: Turn, address: string, duty: AddressDuty, site: Site | 
   );
 }
 
-function formerOwner(turn: Turn, { owner, former }: ServiceEntry, next: string | undefined): string | undefined {
-  return owner === undefined || owner === turn.rules.node || owner === next ? former : owner;
+function formerOwner(
+  turn: Turn,
+  { owner, ownerSince, former, formerSince }: ServiceEntry,
+  next: string | undefined,
+): Pick<ServiceEntry, 'former' | 'formerSince'> {
+  const isKept = owner === undefined || owner === turn.rules.node || owner === next;
+  return isKept ? { former, formerSince } : { former: owner, formerSince: ownerSince };
 }
 
 function follow(turn: Turn, address: string, entry: ServiceEntry, before: ServiceEntry): ServiceEntry {
@@ -127,7 +137,7 @@ function gain(turn: Turn, address: string, entry: ServiceEntry, before: ServiceE
   const { now } = turn;
   const decision = gainOf(turn, address, entry, before);
   if (before.move !== 0) settleOne(turn, before.move, true);
-  const hasConsent = turn.services.isSpread ? isConsenting(turn, entry.former) : turn.hasConsent;
+  const hasConsent = turn.services.isSpread ? isConsenting(turn, entry) : turn.hasConsent;
   return {
     ...entry,
     // Listened for from now on, driven when it is its turn.
@@ -151,8 +161,13 @@ function gainOf(turn: Turn, address: string, { former }: ServiceEntry, before: S
   return gained(liveness.draining.includes(former) ? 'node-draining' : 'reordered');
 }
 
-/** The former owner is heard, and says that it goes: it answers on until it hears us. */
-function isConsenting({ liveness, rules, state, now }: Turn, former: string | undefined): boolean {
+/**
+ * The former owner is heard, and says that it goes: it answers on until it hears us. That is its to say once the kernel of
+ * whoever had the address before has surely forgotten it.
+ */
+function isConsenting(turn: Turn, { former, formerSince }: ServiceEntry): boolean {
+  const { liveness, rules, state, now, vipRules } = turn;
+  if (now < after(formerSince, vipRules.lifetimeSeconds * 1000 + KERNEL_LATE_MS)) return false;
   if (former === undefined || liveness.lost.includes(former) || !liveness.draining.includes(former)) return false;
   const { view } = state.peers;
   return isHeard(viewRules(rules), view, former, now) || isOtherDraining(view, former, now);
@@ -163,7 +178,7 @@ function consentLate(turn: Turn, entry: ServiceEntry): ServiceEntry {
   const phase = entry.vip?.phase;
   const isWaiting = phase === 'probing' || phase === 'conflict';
   if (!isWaiting || entry.consentUntil !== undefined || !turn.services.isSpread) return entry;
-  if (!isConsenting(turn, entry.former)) return entry;
+  if (!isConsenting(turn, entry)) return entry;
   return { ...entry, consentUntil: after(turn.now, YIELD_MS), vip: undefined, dueAt: turn.now };
 }
 

@@ -75,7 +75,8 @@ function stepEntry(turn: Turn, address: string, entry: ServiceEntry, events: rea
   let state = vip;
   let { move } = entry;
   for (const event of all.length === 0 ? [TICK] : all) {
-    const isOutranked = event.kind === 'rival' && isOutrankedBy(turn, entry, event.mac);
+    const rival = event.kind === 'rival' ? event.mac : state.rival?.mac;
+    const isOutranked = rival !== undefined && isOutrankedBy(turn, entry, rival);
     const stepped = stepVip(turn.vipRules, state, isOutranked ? { ...wish, isOutranked } : wish, event, turn.now);
     for (const output of stepped.outputs) move = perform(turn, { ...entry, vip: stepped.state, move }, output);
     const isClaim = state.phase !== 'holding' && stepped.outputs.some(({ kind }) => kind === 'add');

@@ -79,7 +79,7 @@ export function judgeLiveness(rules: AgentRules, state: AgentState, now: Monoton
   }
   for (const { name, isLeaving: isGoing } of members) {
     if (name === rules.node || view.set?.voters.some((voter) => voter.name === name) === true) continue;
-    if (isGoing || view.others.get(name)?.isDraining === true) draining.push(name);
+    if (isGoing || view.others.get(name)?.heartbeat?.isDraining === true) draining.push(name);
   }
   const departed = departedOf(before, view, now);
   departed.forEach(({ kind }, name) => {
@@ -148,7 +148,7 @@ function withDeparted(
 
 function leaderOf(rules: AgentRules, state: AgentState, now: MonotonicMs): string | undefined {
   if (isLeading(state)) return rules.node;
-  const name = holding(viewRules(rules), state.peers.view, now) ?? state.election.observed?.lease?.holder ?? '';
+  const name = holding(state.peers.view, now) ?? state.election.observed?.lease?.holder ?? '';
   return name === '' || name === rules.node ? undefined : name;
 }
 

@@ -39,6 +39,9 @@ export interface ServiceEntry {
   readonly owner: string | undefined;
   /** The last owner that was somebody else. */
   readonly former: string | undefined;
+  /** When the owner, and the former one, became it, as this node saw it; NEVER before there was one. */
+  readonly ownerSince: MonotonicMs;
+  readonly formerSince: MonotonicMs;
   /** This node is the owner and can answer for it. */
   readonly isMine: boolean;
   /** While this node has to do with the address: it holds or claims it, or its kernel still has it. */

@@ -167,30 +167,44 @@ describe('a draining node', () => {
   it('is heard by the next owner, which claims at once and bears with its answers', () => {
     const node = new ServiceScript().ready();
     node.duty(600, [dutyOf(S4, ['b', 'a'])]);
-    node.go(1000);
+    node.go(6000);
     node.says.set('b', { isDraining: true });
     node.beat('b');
     expect(node.probes(S4)).toEqual([]);
     expect(node.phase(S4)).toBe('holding');
     expect(node.announcements(S4).length).toBeGreaterThan(0);
-    node.use(1050, S4);
+    node.use(6050, S4);
     expect(node.phase(S4)).toBe('holding');
     expect(node.logs()).not.toContain('service address conflict');
-    node.go(1400);
+    node.go(6400);
     expect(node.moves()).toEqual([{ kind: 'gained', cause: 'node-draining', other: 'b', count: 1, isComplete: true }]);
   });
 
   it('is succeeded at once also when the order names the next owner before its word is heard', () => {
     const node = new ServiceScript().ready();
     node.duty(600, [dutyOf(S4, ['b', 'a'])]);
-    node.go(1000);
-    node.duty(1010, [dutyOf(S4, ['a'])]);
-    node.use(1015, S4);
+    node.go(6000);
+    node.duty(6010, [dutyOf(S4, ['a'])]);
+    node.use(6015, S4);
     expect(node.phase(S4)).toBe('conflict');
     node.says.set('b', { isDraining: true });
-    node.until(1020);
+    node.until(6020);
     node.beat('b');
     expect(node.phase(S4)).toBe('holding');
+  });
+
+  it('is not taken at its word before the kernel of who had the address before has forgotten it', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, [dutyOf(S4, ['c', 'b', 'a'])]);
+    node.go(6000);
+    node.beating.delete('c');
+    node.missed.add('c');
+    node.answer(7500, S4);
+    node.says.set('b', { isDraining: true });
+    node.beat('b');
+    expect(ownerOfAddress(node.state, S4)).toBe('a');
+    node.answer(8000, S4);
+    expect(node.phase(S4), "c's kernel answers still, and b never had it").toBe('conflict');
   });
 
   it('that falls silent on its way out does not become the owner again, nor when it leaves the voter set', () => {
@@ -548,7 +562,10 @@ describe('another node that believes an address to be its own', () => {
   it('keeps it where its MAC comes first, until it answers no more', () => {
     const node = holding([S4, S6]);
     node.fellows = new Set([LOWER.text]);
-    node.duty(node.now, [S4, S6].map((address) => dutyOf(address, ['a', 'b', 'c'])));
+    node.duty(
+      node.now,
+      [S4, S6].map((address) => dutyOf(address, ['a', 'b', 'c'])),
+    );
     node.use(1100, S4, LOWER);
     expect(node.holds(S4)).toBe(false);
     expect(node.holds(S6)).toBe(true);
