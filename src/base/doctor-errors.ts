@@ -97,6 +97,27 @@ export const DOCTOR_ERRORS = {
     remedy:
       'Give all nodes the same Lease: svc_leasename={lease} where only Services are served, or vip_leasename={lease} elsewhere.',
   },
+  SERVICE_PENDING: {
+    summary: 'A Service of type LoadBalancer has no address.',
+    remedy: 'Do what is said of it, or see all of it on a node: `holdfast explain service {service}`.',
+  },
+  SERVICE_SILENT: {
+    summary: 'No node answers for the address of a Service.',
+    remedy: 'Each node and why it is no candidate: `holdfast explain service {service}` on any of them.',
+  },
+  IPV6_DISABLED: {
+    summary: 'IPv6 is switched off on an interface that is to hold an IPv6 address.',
+    remedy: 'Run `sysctl -w {name}=0`, and set it in /etc/sysctl.d, or use IPv4 addresses only.',
+  },
+  FORWARDING_OFF: {
+    summary: 'The kernel forwards nothing, so that what arrives for a Service reaches no Pod of another node.',
+    remedy: 'Run `sysctl -w {name}=1`, and set it in /etc/sysctl.d.',
+  },
+  KEEPALIVED_HOLDS_VIP: {
+    summary: 'keepalived on this node is configured with a virtual IP of ours.',
+    remedy:
+      'Let one of them hold {address}: stop keepalived on every node (`systemctl disable --now keepalived`, or its static pod) before Holdfast starts, or take {address} out of {path}.',
+  },
   RUNNING_PROBLEM: {
     summary: 'The running Holdfast reports a problem.',
     remedy: 'See `holdfast status`.',

@@ -14,7 +14,9 @@ import {
   checkRights,
 } from './checks/cluster.ts';
 import { checkAdminFiles, checkCertificates, checkKubeconfigs, checkVipSubnets } from './checks/control-plane.ts';
-import { checkOldMetallb, checkOtherLoadBalancers } from './checks/controllers.ts';
+import { checkForwarding, checkIpv6 } from './checks/stack.ts';
+import { checkServicesPending, checkServicesSilent } from './checks/services.ts';
+import { checkKeepalived, checkOldMetallb, checkOtherLoadBalancers } from './checks/controllers.ts';
 import { checkHeartbeats, checkRunning, checkRunningProblems } from './checks/daemon.ts';
 import {
   checkCarrier,
@@ -58,7 +60,9 @@ export const CHECKS: readonly Check[] = [
   { code: 'INTERFACE_IS_PORT', run: checkPortOfMaster },
   { code: 'INTERFACE_WIRELESS', run: checkWireless },
   { code: 'INTERFACE_MTU', run: checkMtu },
+  { code: 'IPV6_DISABLED', run: checkIpv6 },
   { code: 'REVERSE_PATH_FILTER', run: checkReversePath },
+  { code: 'FORWARDING_OFF', run: checkForwarding },
   { code: 'STRICT_ARP_OFF', run: checkStrictArp },
   { code: 'NODE_KUBE_PROXY', run: checkKubeProxy },
   { code: 'PORT_SECURITY', run: checkPortSecurity },
@@ -71,6 +75,7 @@ export const CHECKS: readonly Check[] = [
   { code: 'SUPER_ADMIN_CONF', run: checkAdminFiles },
   { code: 'NODE_ADDRESS_IS_VIP', run: checkNodeAddresses },
   { code: 'LEASES_DIFFER', run: checkLeases },
+  { code: 'KEEPALIVED_HOLDS_VIP', run: checkKeepalived },
   { code: 'OTHER_LOAD_BALANCER', run: checkOtherLoadBalancers },
   { code: 'METALLB_CONFIG_IGNORED', run: checkOldMetallb },
   { code: 'NODES_ALL_EXCLUDED', run: checkExclusion },
@@ -81,6 +86,8 @@ export const CHECKS: readonly Check[] = [
   { code: 'POOL_OUTSIDE_SUBNETS', run: checkPoolSubnets },
   { code: 'NO_ADVERTISEMENT', run: checkAdvertised },
   { code: 'ADDRESS_QUARANTINED', run: checkForeignAnswers },
+  { code: 'SERVICE_PENDING', run: checkServicesPending },
+  { code: 'SERVICE_SILENT', run: checkServicesSilent },
 ];
 
 const RANK: Readonly<Record<Level, number>> = { error: 0, warning: 1, unknown: 2, ok: 3 };

@@ -69,6 +69,8 @@ export interface FileFacts {
   readonly kubeconfigs: readonly KubeconfigFile[];
   /** Static pods that could hold addresses, and files that can't be read as such. */
   readonly manifests: Fact<Manifests>;
+  /** Of keepalived; undefined: there is none. */
+  readonly keepalived: Fact<{ readonly path: string; readonly text: string } | undefined>;
 }
 
 export interface KubeconfigFile {

@@ -1,5 +1,5 @@
 /**
- * Files of a node that the doctor reads: static pod manifests and kubeadm's kubeconfigs. Of a kubeconfig only the server is
+ * Files of a node that the doctor reads: static pod manifests, kubeadm's kubeconfigs, keepalived's configuration. Of a kubeconfig only the server is
  * kept. What is a folder, empty or out of reach is said as such; nothing here throws.
  */
 
@@ -8,11 +8,12 @@ import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { asObject, isObject, parseJson, type JsonObject } from '../base/json.ts';
 import { known, unknown, type Fact } from '../doctor/fact.ts';
-import type { KubeconfigFile, Manifests, StaticPodFile } from '../doctor/facts.ts';
+import type { FileFacts, KubeconfigFile, Manifests, StaticPodFile } from '../doctor/facts.ts';
 import { parseKubeconfig } from '../kube/kubeconfig.ts';
 
 export const MANIFESTS_FOLDER = '/etc/kubernetes/manifests';
 export const KUBERNETES_FOLDER = '/etc/kubernetes';
+const KEEPALIVED_CONF = '/etc/keepalived/keepalived.conf';
 const KUBECONFIGS = ['admin.conf', 'super-admin.conf', 'kubelet.conf'];
 /** A manifest or kubeconfig is some KiB. */
 const FILE_BYTES_MAX = 1 << 20;
@@ -43,6 +44,18 @@ export function readManifests(folder: string): Fact<Manifests> {
   }
   if (names.length > FILES_MAX) unreadable.push({ path: folder, why: `it has more than ${FILES_MAX} files` });
   return known({ folder, pods, unreadable });
+}
+
+/** keepalived's configuration, without what it includes. */
+export function readKeepalived(path = KEEPALIVED_CONF): FileFacts['keepalived'] {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return known(undefined);
+    if (!stat.isFile() || stat.size > FILE_BYTES_MAX) return unknown(`${path} is no file that can be read whole`);
+    return known({ path, text: readFileSync(path, 'utf8') });
+  } catch (error) {
+    return unknown(`${path} can't be read: ${reasonOf(error)}`, 'Run this on the node, as root.');
+  }
 }
 
 /** kubeadm's files in `folder`. */

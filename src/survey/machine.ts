@@ -17,6 +17,7 @@ import { readSockets } from './sockets.ts';
 /** Interfaces that are looked at; a node with Pods has a veth for each, without addresses. */
 const INTERFACES_MAX = 256;
 const SETTINGS = ['arp_ignore', 'arp_announce', 'rp_filter'];
+const FORWARDING = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'];
 
 export interface MachineOptions {
   readonly netfd: Fact<Netfd>;
@@ -37,11 +38,12 @@ export function surveyMachine({
 }: MachineOptions): MachineFacts {
   const kernel = netfd.isKnown ? readKernel(netfd.value) : netfd;
   const names = interfaceNames(kernel);
-  const sysctls = Object.fromEntries(
-    ['all', ...names].flatMap((name) =>
-      SETTINGS.map((setting) => readSetting(`net/ipv4/conf/${name}/${setting}`, proc)),
-    ),
-  );
+  const wanted = [
+    ...['all', ...names].flatMap((name) => SETTINGS.map((setting) => `net/ipv4/conf/${name}/${setting}`)),
+    ...names.map((name) => `net/ipv6/conf/${name}/disable_ipv6`),
+    ...FORWARDING,
+  ];
+  const sysctls = Object.fromEntries(wanted.map((name) => readSetting(name, proc)));
   return {
     kernel,
     sysctls,

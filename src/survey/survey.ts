@@ -15,7 +15,7 @@ import { loadNetfd } from '../system/native-addon.ts';
 import type { Netfd } from '../system/netfd.ts';
 import { dialCertificate } from './certificates.ts';
 import { surveyCluster, unknownCluster } from './cluster.ts';
-import { readKubeconfigs, readManifests } from './files.ts';
+import { readKeepalived, readKubeconfigs, readManifests } from './files.ts';
 import { askKubeProxy } from './kube-proxy.ts';
 import { surveyMachine } from './machine.ts';
 import { findSettings } from './settings.ts';
@@ -43,7 +43,7 @@ export async function survey(options: SurveyOptions): Promise<Facts> {
   const facts: Facts = {
     settings,
     machine: surveyMachine({ netfd, parsed: settings.parsed, kubeProxyHealth: await askKubeProxy() }),
-    files: { kubeconfigs: readKubeconfigs(options.kubernetesFolder), manifests },
+    files: { kubeconfigs: readKubeconfigs(options.kubernetesFolder), manifests, keepalived: readKeepalived() },
     cluster: await askCluster(settings),
     status: await askStatus(options, settings),
     certificates: [],

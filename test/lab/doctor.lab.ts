@@ -17,6 +17,8 @@ import { inNamespace } from './namespace.ts';
 /** Of the pool 10.77.0.200-203, and of its IPv6 brother. */
 const STRANGER_HOST = 202;
 
+const FORWARDING = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'];
+
 let cluster: Cluster;
 let node: LabNode;
 let api: ApiClient;
@@ -27,11 +29,17 @@ beforeAll(async () => {
   if (only === undefined) throw new Error('a cluster without nodes');
   node = only;
   api = cluster.apiClient();
+  // As on every node of a cluster; a new network namespace forwards nothing.
+  for (const name of FORWARDING) setSysctl(name, '1');
   const addresses = [node.ipv4, node.ipv6].map((address) => ({ type: 'InternalIP', address }));
   await put('POST', '/api/v1/nodes', { metadata: { name: node.name }, status: { addresses } });
   await put('PUT', `/api/v1/nodes/${node.name}/status`, { metadata: { name: node.name }, status: { addresses } });
 });
 afterAll(() => cluster.close());
+
+function setSysctl(name: string, value: string): void {
+  inNamespace(node.namespace, () => writeFileSync(`/proc/sys/${name}`, value));
+}
 
 async function put(method: string, path: string, body: unknown): Promise<void> {
   const { status, body: answer } = await api.request(method, path, { body });
@@ -138,4 +146,15 @@ test('a running Holdfast: its address is no conflict, and its ports are its own'
   expect(of('ADDRESS_CONFLICT', findings)).toEqual([]);
   expect(of('PORT_IN_USE', findings)[0]).toMatch(/^ok: Holdfast runs/);
   await cluster.manager(node).stop();
+});
+
+test("what the node's own network can't do: no IPv6 on the interface, nothing forwarded", async () => {
+  setSysctl('net/ipv4/ip_forward', '0');
+  setSysctl('net/ipv6/conf/eth0/disable_ipv6', '1');
+  const { code, findings } = await doctor('--no-probe');
+  expect(code).toBe(1);
+  expect(of('FORWARDING_OFF', findings)).toEqual(['warning: net.ipv4.ip_forward is 0']);
+  expect(of('IPV6_DISABLED', findings)).toEqual([
+    'error: net.ipv6.conf.eth0.disable_ipv6 is 1: eth0 can have no IPv6 address',
+  ]);
 });

@@ -1,12 +1,14 @@
 /**
  * Other programs that give addresses to Services or answer for them: K3s' ServiceLB, MetalLB, kube-vip, Cilium, PureLB,
- * OpenELB, LoxiLB. Found by DaemonSets of the cluster, Pods of this node, Cilium's configuration and Leases.
+ * OpenELB, LoxiLB; or that hold our virtual IP: kube-vip, keepalived. Found by DaemonSets of the cluster, Pods of this
+ * node, Leases, and the configurations of Cilium and keepalived.
  */
 
+import { parseIp } from '../../base/ip.ts';
 import { asArray, asObject, asText, isObject, type JsonObject } from '../../base/json.ts';
 import { electionLease } from '../../config/election-lease.ts';
 import { unknownOf, valueOr } from '../fact.ts';
-import { conclude, failing, fine, warning, type Finding, type Outcome } from '../finding.ts';
+import { conclude, failing, fine, unsure, warning, type Finding, type Outcome } from '../finding.ts';
 import { readVipPod } from '../static-pod.ts';
 import { isOn, type Subject } from '../subject.ts';
 
@@ -130,6 +132,28 @@ export function kubeVipLeases({ facts, vips }: Subject): Pick<Outcome, 'wrong' |
     return [failing('LEASES_DIFFER', evidence, { lease })];
   });
   return { wrong, unknown: unknownOf(pods, daemonSets) };
+}
+
+/** Two programs that hold one address, each by its own rules. A commented line is none. */
+export function checkKeepalived({ facts, vips }: Subject): readonly Finding[] {
+  const code = 'KEEPALIVED_HOLDS_VIP';
+  const { keepalived } = facts.files;
+  if (!keepalived.isKnown) return [unsure(code, keepalived)];
+  if (keepalived.value === undefined) return [fine(code, 'there is no configuration of keepalived here')];
+  const { path, text } = keepalived.value;
+  const words = text.split('\n').flatMap((line) => line.replace(/[!#].*/, '').split(/\s+/));
+  const addresses = new Set(
+    words.flatMap((word) => {
+      const parsed = parseIp(word.replace(/\/\d+$/, ''));
+      return parsed.ok ? [parsed.value.text] : [];
+    }),
+  );
+  const shared = vips.ips.filter((ip) => addresses.has(ip.text));
+  return conclude(code, {
+    wrong: shared.map(({ text: address }) => failing(code, `${path} has ${address}`, { address, path })),
+    unknown: [],
+    fine: `${path} has none of the virtual IPs`,
+  });
 }
 
 export function checkOldMetallb({ facts }: Subject): readonly Finding[] {

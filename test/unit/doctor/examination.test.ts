@@ -22,7 +22,7 @@ describe('an examination', () => {
     const findings = examine(facts());
     expect(findings.filter(({ level }) => level !== 'ok')).toEqual([]);
     expect(findings).toHaveLength(CHECKS.length);
-    expect(CHECKS).toHaveLength(39);
+    expect(CHECKS).toHaveLength(44);
     expect(new Set(CHECKS.map(({ code }) => code)).size).toBe(CHECKS.length);
   });
 

@@ -111,6 +111,11 @@ export function pod(env: Readonly<Record<string, string>>, given: JsonObject = {
   };
 }
 
+export const STACK: MachineFacts['sysctls'] = {
+  'net/ipv4/ip_forward': known(1),
+  'net/ipv6/conf/all/forwarding': known(1),
+  'net/ipv6/conf/eth0/disable_ipv6': known(0),
+};
 const NORMAL = { arp_ignore: 0, arp_announce: 0, rp_filter: 0 };
 
 export interface Given {
@@ -128,7 +133,7 @@ export function facts(given: Given = {}): Facts {
     settings: { parsed, isGiven: given.isGiven ?? true, from: 'environment' },
     machine: {
       kernel: kernel(),
-      sysctls: sysctls({ all: NORMAL, eth0: NORMAL }),
+      sysctls: { ...sysctls({ all: NORMAL, eth0: NORMAL }), ...STACK },
       devices: { eth0: known({ isWireless: false, driver: 'ixgbe' }) },
       hardware: known({ vendor: 'Supermicro', product: 'X11', assetTag: '' }),
       missingCapabilities: known([]),
@@ -143,6 +148,7 @@ export function facts(given: Given = {}): Facts {
         { path: '/k/kubelet.conf', state: 'read', server: `https://${VIP}:6443`, why: '' },
       ],
       manifests: known({ folder: '/m', pods: [{ path: '/m/holdfast.yaml', raw: pod(ENV) }], unreadable: [] }),
+      keepalived: known(undefined),
       ...given.files,
     },
     cluster: {
@@ -194,7 +200,7 @@ export function blind(given: Given = {}): Facts {
       sockets: NO,
       kubeProxyHealth: NO,
     },
-    files: { kubeconfigs: [], manifests: NO },
+    files: { kubeconfigs: [], manifests: NO, keepalived: NO },
     cluster: {
       api: NO,
       clock: NO,

@@ -11,7 +11,7 @@ import { known, unknown } from '../../../src/doctor/fact.ts';
 import type { ClusterFacts, Facts } from '../../../src/doctor/facts.ts';
 import { dialCertificate, namesOf } from '../../../src/survey/certificates.ts';
 import { surveyCluster } from '../../../src/survey/cluster.ts';
-import { parseText, readKubeconfigs, readManifests } from '../../../src/survey/files.ts';
+import { parseText, readKeepalived, readKubeconfigs, readManifests } from '../../../src/survey/files.ts';
 import { askKubeProxy } from '../../../src/survey/kube-proxy.ts';
 import { rightsOf } from '../../../src/survey/rights.ts';
 import { findSettings } from '../../../src/survey/settings.ts';
@@ -38,6 +38,16 @@ function put(path: string, text: string): string {
 const HOST = { hostname: 'N1' };
 
 describe('the files', () => {
+  it('are keepalived’s configuration, where there is one', () => {
+    const path = put('keepalived.conf', 'vrrp_instance VI_1 {}');
+    expect(readKeepalived(path)).toEqual(known({ path, text: 'vrrp_instance VI_1 {}' }));
+    expect(readKeepalived(join(folder, 'none.conf'))).toEqual(known(undefined));
+    expect(readKeepalived(folder)).toMatchObject({
+      isKnown: false,
+      why: `${folder} is no file that can be read whole`,
+    });
+  });
+
   it('are read as the kubelet does: every file but hidden ones and folders; what is no YAML is named', () => {
     put('m/a.yaml', 'kind: Pod\nmetadata: {name: a}\n---\nkind: Service\n');
     put('m/b.json', '{"kind":"Pod","metadata":{"name":"b"}}');
