@@ -7,7 +7,7 @@ import { isLoopback, isSuitable, isUsable } from '../agent/kernel-view.ts';
 import type { KernelView } from '../agent/state.ts';
 import { familyBits, isLinkLocal, prefixContains, type Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
-import type { UnaskableReason } from '../protocol/heartbeat/inquiry.ts';
+import { OTHER_MACS_MAX, type UnaskableReason } from '../protocol/heartbeat/inquiry.ts';
 import type { InterfaceAddress, Link } from '../protocol/netlink/records.ts';
 
 export interface AskingPlace {
@@ -15,6 +15,8 @@ export interface AskingPlace {
   readonly interfaceName: string;
   readonly mac: Mac;
   readonly source: Ip;
+  /** Of this node's other interfaces. */
+  readonly otherMacs: readonly Mac[];
 }
 
 export interface AskingOptions {
@@ -50,8 +52,23 @@ export function askingFrom(kernel: KernelView | undefined, ip: Ip, options: Aski
   const { link, source } = best;
   if (!isUsable(link)) return refusal('no-carrier', link.name);
   if (source === undefined || link.mac === undefined) return refusal('no-source', link.name);
-  const place = { ifindex: link.index, interfaceName: link.name, mac: link.mac, source };
+  const otherMacs = otherMacsOf(kernel, link.mac);
+  const place = { ifindex: link.index, interfaceName: link.name, mac: link.mac, source, otherMacs };
   return { ok: true, place };
+}
+
+/**
+ * MACs of this node's other Ethernet interfaces, each once: on the same segment its kernel answers by any of them, and a bond
+ * by that of a port. Ports of containers are on segments of their own.
+ */
+export function otherMacsOf(kernel: KernelView, mac: Mac | undefined): readonly Mac[] {
+  const macs = new Map<string, Mac>();
+  for (const link of kernel.links.values()) {
+    const isElsewhere = link.linkKind === 'veth' || link.linkKind === 'dummy' || isLoopback(link);
+    if (link.mac !== undefined && !isElsewhere && isSuitable(link)) macs.set(link.mac.text, link.mac);
+  }
+  if (mac !== undefined) macs.delete(mac.text);
+  return [...macs.values()].slice(0, OTHER_MACS_MAX);
 }
 
 /** The interface asked for comes first, then one that can send, then the closest subnet. */

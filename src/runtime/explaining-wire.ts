@@ -98,13 +98,14 @@ function answerStep(
       ? good('wire', `${words}, and nobody should`)
       : wrong('wire', words, 'ADDRESS_UNANSWERED', context);
   }
+  const ownMac = ownerMac(holding);
   const texts = heard.map(({ mac, afterMicros }) => {
     const name = names.get(mac.text);
-    return `${mac.text}${name === undefined ? '' : ` (${name})`} in ${milliseconds(afterMicros)} ms`;
+    const way = name === owner && mac.text !== ownMac ? ', by another of its interfaces' : '';
+    return `${mac.text}${name === undefined ? '' : ` (${name}${way})`} in ${milliseconds(afterMicros)} ms`;
   });
   const words = `${asked}${address.text} answered by ${texts.join(' and by ')}`;
-  const ownMac = ownerMac(holding);
-  const other = heard.find(({ mac }) => mac.text !== ownMac)?.mac.text;
+  const other = heard.find(({ mac }) => owner === undefined || names.get(mac.text) !== owner)?.mac.text;
   if (other === undefined) return good('wire', words);
   if (ownMac === undefined && owner !== undefined && heard.length === 1) {
     const next = `Compare it with \`ip link show\` on ${owner}.`;
@@ -181,14 +182,17 @@ function whyNot(reply: InquiryReply): string {
   }
 }
 
-/** The machines of this cluster that are known by MAC: the owner, and who asked. */
+/** The machines of this cluster that are known by MAC, with all their interfaces: the owner, and who asked. */
 function nodesByMac({ owner, holding, asked }: Testimony): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   for (const { node, says } of asked) {
-    if (says.ok && says.reply.kind === 'wire') names.set(says.reply.mac.text, node);
+    if (!says.ok || says.reply.kind !== 'wire') continue;
+    for (const { text } of [...says.reply.otherMacs, says.reply.mac]) names.set(text, node);
   }
+  if (owner === undefined || holding?.ok !== true || holding.reply.kind !== 'held') return names;
+  for (const { text } of holding.reply.otherMacs) names.set(text, owner);
   const mac = ownerMac(holding);
-  if (mac !== undefined && owner !== undefined) names.set(mac, owner);
+  if (mac !== undefined) names.set(mac, owner);
   return names;
 }
 

@@ -111,9 +111,9 @@ class WireQuestion {
   }
 
   #reply(): InquiryReply {
-    const { interfaceName, mac } = this.#place;
+    const { interfaceName, mac, otherMacs } = this.#place;
     const listenedMs = Math.round(performance.now() - this.#begunAt);
-    return { kind: 'wire', interfaceName, mac, listenedMs, heard: [...this.#heard.values()] };
+    return { kind: 'wire', interfaceName, mac, listenedMs, heard: [...this.#heard.values()], otherMacs };
   }
 
   #end(reply: InquiryReply): void {

@@ -10,7 +10,7 @@ import type { Ip } from '../base/ip.ts';
 import type { Link } from '../protocol/netlink/records.ts';
 import type { HeldReply, InquiryReply, Question } from '../protocol/heartbeat/inquiry.ts';
 import type { VipState } from '../vip/vip.ts';
-import { askingFrom, type AskingPlace } from './asking-place.ts';
+import { askingFrom, otherMacsOf, type AskingPlace } from './asking-place.ts';
 
 export interface WitnessOptions {
   readonly rules: AgentRules;
@@ -47,7 +47,7 @@ export function openWitness(options: WitnessOptions): Witness {
     if (state === undefined) return say({ kind: 'unaskable', reason: 'not-ready', interfaceName: '' });
     const known = knownOf(state, address);
     if (known === undefined) return say({ kind: 'refused', reason: 'not-ours' });
-    const held = heldBy(known, options.isKubeProxyHealthy(), now());
+    const held = heldBy(known, state, options.isKubeProxyHealthy(), now());
     // Who has it would only ask itself.
     if (held !== undefined && (subject === 'holding' || known.vip?.isPresent === true)) return say(held);
     if (subject === 'holding') return say({ kind: 'not-held' });
@@ -86,6 +86,7 @@ function knownOf(state: AgentState, address: Ip): KnownAddress | undefined {
 
 function heldBy(
   { vip, link }: KnownAddress,
+  { kernel }: AgentState,
   isKubeProxyHealthy: boolean | undefined,
   now: number,
 ): HeldReply | undefined {
@@ -101,5 +102,6 @@ function heldBy(
     lastAnnouncedSecondsAgo: lastAnnouncedAt === undefined ? undefined : Math.round((now - lastAnnouncedAt) / 1000),
     rival: vip.rival?.isReported === true ? vip.rival.mac : undefined,
     isKubeProxyHealthy,
+    otherMacs: kernel === undefined ? [] : otherMacsOf(kernel, link?.mac),
   };
 }

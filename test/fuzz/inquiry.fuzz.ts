@@ -8,6 +8,7 @@ import {
   decodeInquiry,
   encodeInquiry,
   HEARD_MAX,
+  OTHER_MACS_MAX,
   type InquiryDatagram,
   type InquiryReply,
 } from '../../src/protocol/heartbeat/inquiry.ts';
@@ -31,6 +32,7 @@ const reply: fc.Arbitrary<InquiryReply> = fc.oneof(
     lastAnnouncedSecondsAgo: fc.option(fc.nat(0xffff_fffe), { nil: undefined }),
     rival: fc.option(mac, { nil: undefined }),
     isKubeProxyHealthy: fc.option(fc.boolean(), { nil: undefined }),
+    otherMacs: fc.array(mac, { maxLength: OTHER_MACS_MAX }),
   }),
   fc.record({
     kind: fc.constant('wire' as const),
@@ -38,6 +40,7 @@ const reply: fc.Arbitrary<InquiryReply> = fc.oneof(
     mac,
     listenedMs: fc.nat(0xffff),
     heard: fc.array(fc.record({ mac, afterMicros: u32 }), { maxLength: HEARD_MAX }),
+    otherMacs: fc.array(mac, { maxLength: OTHER_MACS_MAX }),
   }),
   fc.record({
     kind: fc.constant('unaskable' as const),

@@ -13,11 +13,13 @@
  *     question: what is asked (1 what do you hold, 2 what does the wire say)  1, address
  *     answer:   address, what is said 1, and of that
  *        1 held        phase 1, interface, MAC 6, seconds held 4, announcements 4, seconds since the last 4 (all ones:
- *                      never), MAC of a rival 6, kube-proxy (0 unknown, 1 well, 2 ill) 1
- *        2 wire        interface, MAC that asked 6, ms listened 2, answers 1, of each MAC 6 and µs after the question 4
+ *                      never), MAC of a rival 6, kube-proxy (0 unknown, 1 well, 2 ill) 1, other MACs
+ *        2 wire        interface, MAC that asked 6, ms listened 2, answers 1, of each MAC 6 and µs after the question 4,
+ *                      other MACs
  *        3 unaskable   why 1, interface           4 not held           5 refused: why 1
  *
  *     address: 4 or 6, and 4 or 16 octets       interface: length 0…15, and its name       a MAC that isn't known: zeros
+ *     other MACs: how many 0…8, and those: of further interfaces of the sender, by which it may answer too
  *
  * The echo proves that who asks hears the receiver now; the number grows with each question of an incarnation, so that one
  * that was recorded is known. An answer repeats the number of its question and the asker's incarnation.
@@ -32,6 +34,8 @@ import { CLUSTER_ID_LENGTH, DATAGRAM_MAX, INCARNATION_LENGTH, TAG_LENGTH } from 
 import { decodeSender, encodeSender, SENDER_MAX } from './sender.ts';
 
 export const INQUIRY_VERSION = 1;
+/** Further MACs of a node; more are left out. */
+export const OTHER_MACS_MAX = 8;
 /** Machines that answered for one address; more are left out. */
 export const HEARD_MAX = 4;
 const MAGIC = 0x48466971;
@@ -72,6 +76,8 @@ export interface HeldReply {
   readonly rival: Mac | undefined;
   /** undefined: it can't be seen. */
   readonly isKubeProxyHealthy: boolean | undefined;
+  /** Of further interfaces of the node: on the same segment its kernel may answer by them. */
+  readonly otherMacs: readonly Mac[];
 }
 
 export interface WireReply {
@@ -82,6 +88,8 @@ export interface WireReply {
   readonly listenedMs: number;
   /** In the order they answered. Empty: nobody did. */
   readonly heard: readonly { readonly mac: Mac; readonly afterMicros: number }[];
+  /** Of further interfaces of the node that asked. */
+  readonly otherMacs: readonly Mac[];
 }
 
 /**
@@ -224,8 +232,9 @@ function replyOctets(reply: InquiryReply): Uint8Array {
 
 function heldOctets(reply: HeldReply): Uint8Array {
   const on = interfaceOctets(reply.interfaceName);
+  const others = macsOctets(reply.otherMacs);
   const { lastAnnouncedSecondsAgo: last } = reply;
-  return new ByteWriter(1 + on.length + MAC_LENGTH * 2 + 13)
+  return new ByteWriter(1 + on.length + MAC_LENGTH * 2 + 13 + others.length)
     .u8(numberOf(PHASES, reply.phase))
     .bytes(on)
     .bytes((reply.mac ?? MAC_ZERO).bytes)
@@ -234,19 +243,21 @@ function heldOctets(reply: HeldReply): Uint8Array {
     .u32(last === undefined ? NEVER : within(last, NEVER - 1))
     .bytes((reply.rival ?? MAC_ZERO).bytes)
     .u8(KUBE_PROXY.indexOf(reply.isKubeProxyHealthy))
+    .bytes(others)
     .finish();
 }
 
 function wireOctets(reply: WireReply): Uint8Array {
   const on = interfaceOctets(reply.interfaceName);
   const heard = reply.heard.slice(0, HEARD_MAX);
-  const writer = new ByteWriter(on.length + MAC_LENGTH + 3 + heard.length * (MAC_LENGTH + 4))
+  const others = macsOctets(reply.otherMacs);
+  const writer = new ByteWriter(on.length + MAC_LENGTH + 3 + heard.length * (MAC_LENGTH + 4) + others.length)
     .bytes(on)
     .bytes(reply.mac.bytes)
     .u16(within(reply.listenedMs, U16_MAX))
     .u8(heard.length);
   for (const { mac, afterMicros } of heard) writer.bytes(mac.bytes).u32(within(afterMicros, U32_MAX));
-  return writer.finish();
+  return writer.bytes(others).finish();
 }
 
 /** undefined: it makes no sense, or is cut off (the reader says which). */
@@ -294,7 +305,9 @@ function readHeld(reader: ByteReader): HeldReply | undefined {
   const [sinceSeconds, announcements, last] = [reader.u32(), reader.u32(), reader.u32()];
   const rival = readMac(reader);
   const kubeProxy = reader.u8();
+  const otherMacs = readMacs(reader);
   if (phase === undefined || interfaceName === undefined || kubeProxy >= KUBE_PROXY.length) return undefined;
+  if (otherMacs === undefined) return undefined;
   return {
     kind: 'held',
     phase,
@@ -305,6 +318,7 @@ function readHeld(reader: ByteReader): HeldReply | undefined {
     lastAnnouncedSecondsAgo: last === NEVER ? undefined : last,
     rival,
     isKubeProxyHealthy: KUBE_PROXY[kubeProxy],
+    otherMacs,
   };
 }
 
@@ -321,7 +335,8 @@ function readWire(reader: ByteReader): WireReply | undefined {
     if (answering === undefined) return undefined;
     heard.push({ mac: answering, afterMicros });
   }
-  return { kind: 'wire', interfaceName, mac, listenedMs, heard };
+  const otherMacs = readMacs(reader);
+  return otherMacs === undefined ? undefined : { kind: 'wire', interfaceName, mac, listenedMs, heard, otherMacs };
 }
 
 function addressOctets({ family, bytes }: Ip): Uint8Array {
@@ -347,6 +362,23 @@ function interfaceOctets(name: string): Uint8Array {
 function readInterface(reader: ByteReader): string | undefined {
   const length = reader.u8();
   return length > INTERFACE_MAX ? undefined : decodeSender(reader.bytes(length));
+}
+
+function macsOctets(macs: readonly Mac[]): Uint8Array {
+  const written = macs.slice(0, OTHER_MACS_MAX);
+  return Uint8Array.of(written.length, ...written.flatMap(({ bytes }) => [...bytes]));
+}
+
+function readMacs(reader: ByteReader): readonly Mac[] | undefined {
+  const count = reader.u8();
+  if (count > OTHER_MACS_MAX) return undefined;
+  const macs: Mac[] = [];
+  for (let place = 0; place < count; place += 1) {
+    const mac = readMac(reader);
+    if (mac === undefined) return undefined;
+    macs.push(mac);
+  }
+  return macs;
 }
 
 /** undefined: zeros, which is no machine's. */

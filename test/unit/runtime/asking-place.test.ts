@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { viewOfSnapshot } from '../../../src/agent/kernel-view.ts';
 import type { KernelView } from '../../../src/agent/state.ts';
 import type { InterfaceAddress, Link } from '../../../src/protocol/netlink/records.ts';
-import { askingFrom } from '../../../src/runtime/asking-place.ts';
+import { askingFrom, otherMacsOf } from '../../../src/runtime/asking-place.ts';
 import { ip, mac } from '../base/values.ts';
 
 const OURS = 0x48;
@@ -14,7 +14,7 @@ function link(index: number, name: string, change: Partial<Link> = {}): Link {
     index,
     name,
     hardwareType: 1,
-    mac: mac(`02:00:00:00:00:0${index}`),
+    mac: mac(`02:00:00:00:00:${String(index).padStart(2, '0')}`),
     mtu: 1500,
     isUp: true,
     hasCarrier: true,
@@ -109,4 +109,21 @@ describe('the place to ask the wire from', () => {
     expect(from('203.0.113.7', undefined, view(LINKS, own))).toBe('no-subnet');
     expect(from('192.0.2.11')).toBe('no-subnet');
   });
+});
+
+it("a node's other MACs are those of interfaces that may be on the same segment, each once, and not too many", () => {
+  const [, eth0, eth1] = LINKS;
+  if (eth0 === undefined || eth1 === undefined) throw new Error('links');
+  const more = [
+    ...LINKS,
+    link(4, 'veth1', { linkKind: 'veth' }),
+    link(5, 'kube-ipvs0', { linkKind: 'dummy' }),
+    link(6, 'vlan7', { mac: eth1.mac }),
+  ];
+  expect(otherMacsOf(view(more), eth0.mac).map(({ text }) => text)).toEqual(['02:00:00:00:00:03']);
+  expect(otherMacsOf(view(more), undefined).length).toBe(2);
+  const many = Array.from({ length: 30 }, (_, index) =>
+    link(10 + index, `eth${index}`, { mac: mac(`02:00:00:00:01:${10 + index}`) }),
+  );
+  expect(otherMacsOf(view(many), undefined).length).toBe(8);
 });

@@ -125,10 +125,11 @@ function stand(world: World = {}, node: NodeScript = new ServiceScript().ready()
       lastAnnouncedSecondsAgo: 2,
       rival: undefined,
       isKubeProxyHealthy: undefined,
+      otherMacs: [],
       ...world.ownerSays,
     };
     const heard = owner === '' ? [] : [{ mac: ownerMac, afterMicros: 300 }];
-    const wire: InquiryReply = { kind: 'wire', interfaceName: 'eth0', mac, listenedMs: 150, heard };
+    const wire: InquiryReply = { kind: 'wire', interfaceName: 'eth0', mac, listenedMs: 150, heard, otherMacs: [] };
     return Promise.resolve(subject === 'holding' ? held : wire);
   };
   const explain = openExplainer({

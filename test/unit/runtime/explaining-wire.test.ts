@@ -26,6 +26,7 @@ const HELD: HeldReply = {
   lastAnnouncedSecondsAgo: 3,
   rival: undefined,
   isKubeProxyHealthy: undefined,
+  otherMacs: [],
 };
 
 function heard(own: Mac, ...macs: readonly Mac[]): WireReply {
@@ -35,6 +36,7 @@ function heard(own: Mac, ...macs: readonly Mac[]): WireReply {
     mac: own,
     listenedMs: 150,
     heard: macs.map((each, place) => ({ mac: each, afterMicros: 412 + place * 12_000 })),
+    otherMacs: [],
   };
 }
 
@@ -193,6 +195,19 @@ describe('what the wire says', () => {
     expect(line).toMatch(
       / and by 02:00:00:00:00:0c \(c\) in 12 ms: c should not \(ADDRESS_ANSWERED_BY_NODE\) → See what has it on c: `ip address show to 192\.0\.2\.10`/,
     );
+  });
+
+  it('is well when the owner answers by another of its interfaces; a node that should not is known by all of its', () => {
+    const holding = says({ ...HELD, otherMacs: [STRANGER] });
+    expect(wire({ holding, asked: [{ node: 'b', says: says(heard(MAC_B, STRANGER)) }] })).toEqual([
+      'ok asked from b on eth0: 192.0.2.10 answered by 02:00:00:00:00:0f (a, by another of its interfaces) in 0.4 ms',
+    ]);
+    const c = { ...heard(MAC_C, MAC_A), otherMacs: [STRANGER] };
+    const asked = [
+      { node: 'b', says: says(heard(MAC_B, STRANGER)) },
+      { node: 'c', says: says(c) },
+    ];
+    expect(wire({ asked })[0]).toContain('02:00:00:00:00:0f (c) in 0.4 ms: c should not (ADDRESS_ANSWERED_BY_NODE)');
   });
 
   it('is nobody', () => {

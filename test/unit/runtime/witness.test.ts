@@ -16,6 +16,7 @@ const SILENCE: InquiryReply = {
   mac: OTHER_MAC,
   listenedMs: 700,
   heard: [],
+  otherMacs: [],
 };
 
 interface Stand {

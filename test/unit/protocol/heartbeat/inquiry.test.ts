@@ -6,6 +6,7 @@ import {
   encodeInquiry,
   HEARD_MAX,
   isInquiry,
+  OTHER_MACS_MAX,
   type InquiryBody,
   type InquiryDatagram,
   type InquiryReply,
@@ -63,8 +64,9 @@ const VECTORS: readonly (readonly [string, InquiryDatagram, string])[] = [
       lastAnnouncedSecondsAgo: 3,
       rival: undefined,
       isKubeProxyHealthy: true,
+      otherMacs: [mac('02:00:00:00:78:0b'), mac('02:00:00:00:79:0b')],
     }),
-    `48466971 01 02 ${HEAD} 00000007 ${ECHO} ${TO_V4} 01 05 04 65746830 02000000770b 0000000c 00000007 00000003 000000000000 01`,
+    `48466971 01 02 ${HEAD} 00000007 ${ECHO} ${TO_V4} 01 05 04 65746830 02000000770b 0000000c 00000007 00000003 000000000000 01 02 02000000780b 02000000790b`,
   ],
   [
     'being claimed, never announced, with a rival',
@@ -78,8 +80,9 @@ const VECTORS: readonly (readonly [string, InquiryDatagram, string])[] = [
       lastAnnouncedSecondsAgo: undefined,
       rival: mac('02:00:00:00:77:0c'),
       isKubeProxyHealthy: false,
+      otherMacs: [],
     }),
-    `48466971 01 02 ${HEAD} 00000007 ${ECHO} ${TO_V6} 01 04 04 65746830 000000000000 00000000 00000000 ffffffff 02000000770c 02`,
+    `48466971 01 02 ${HEAD} 00000007 ${ECHO} ${TO_V6} 01 04 04 65746830 000000000000 00000000 00000000 ffffffff 02000000770c 02 00`,
   ],
   [
     'two answered on the wire',
@@ -92,8 +95,9 @@ const VECTORS: readonly (readonly [string, InquiryDatagram, string])[] = [
         { mac: mac('02:00:00:00:77:0b'), afterMicros: 412 },
         { mac: mac('02:00:00:00:77:66'), afterMicros: 1650 },
       ],
+      otherMacs: [mac('02:00:00:00:78:0c')],
     }),
-    `48466971 01 02 ${HEAD} 00000007 ${ECHO} ${TO_V4} 02 04 65746830 02000000770c 00f0 02 02000000770b 0000019c 020000007766 00000672`,
+    `48466971 01 02 ${HEAD} 00000007 ${ECHO} ${TO_V4} 02 04 65746830 02000000770c 00f0 02 02000000770b 0000019c 020000007766 00000672 01 02000000780c`,
   ],
   [
     'nobody answered on the wire',
@@ -103,8 +107,9 @@ const VECTORS: readonly (readonly [string, InquiryDatagram, string])[] = [
       mac: mac('02:00:00:00:77:0c'),
       listenedMs: 700,
       heard: [],
+      otherMacs: [],
     }),
-    `48466971 01 02 ${HEAD} 00000007 ${ECHO} ${TO_V6} 02 04 65746830 02000000770c 02bc 00`,
+    `48466971 01 02 ${HEAD} 00000007 ${ECHO} ${TO_V6} 02 04 65746830 02000000770c 02bc 00 00`,
   ],
   [
     'could not ask',
@@ -185,6 +190,7 @@ describe('an inquiry', () => {
       mac: one.mac,
       listenedMs: 1e9,
       heard,
+      otherMacs: Array.from({ length: OTHER_MACS_MAX + 1 }, () => one.mac),
     } as const;
     const written = encodeInquiry({ ...answer(V6, reply), sender: 'x'.repeat(253) });
     expect(written.length + TAG_LENGTH).toBeLessThanOrEqual(DATAGRAM_MAX);
@@ -196,6 +202,7 @@ describe('an inquiry', () => {
       interfaceName: '?-very-long-int',
       listenedMs: 0xffff,
       heard: heard.slice(0, HEARD_MAX).map(() => ({ ...one, afterMicros: 0xffff_ffff })),
+      otherMacs: reply.otherMacs.slice(0, OTHER_MACS_MAX),
     });
   });
 
