@@ -7,9 +7,10 @@
  * advertisement and interface that their pool decides) and gives nothing new. Closed pools give nothing, so they are in
  * nobody's way and yield nothing.
  *
- * Within one object it is no mistake: kube-vip's users carve the pool of a namespace out of cidr-global. There the later one
- * yields the common part and goes on giving the rest. The common part stays as a closed pool of its own, `<name>
- * (conflict)`, with everything else as it was.
+ * Within kube-vip's ConfigMap it is no conflict: its keys say which namespace may have what, cidr-shop may well be a part of
+ * cidr-global, and both give what is free. (kube-vip counts each by itself and gives an address twice; here an address is
+ * given once, whichever pools hold it.) Of two pools of `svc_pools` the later one yields the common part and goes on giving
+ * the rest; the common part stays as a closed pool of its own, `<name> (conflict)`, with everything else as it was.
  */
 
 import { formatRange } from '../address-range.ts';
@@ -122,7 +123,7 @@ function settleConflicts(pools: readonly Pool[], problems: ObjectProblem[]): rea
       return [first === undefined ? pool : closePool(pool, first.closure)];
     }
     const ranges = addToIndex(index, pool.ranges, pool);
-    if (common.length === 0) return [pool];
+    if (common.length === 0 || pool.origin === 'kube-vip') return [pool];
     const conflicts = conflictProblems(pool, common, '');
     problems.push(...conflicts.map(({ problem }) => problem));
     const closure = conflicts[0]?.closure ?? { code: 'POOL_CONFLICT', message: 'in conflict with another' };

@@ -90,7 +90,7 @@ export function readKubeVipPools(map: KubeVipMap): PoolList {
       scope,
       isDhcp,
       ...terms.of(entry.namespace),
-      ...(entry.namespace === GLOBAL ? { perNamespace: terms.others(scope.exceptNamespaces) } : {}),
+      ...(entry.namespace === GLOBAL ? { perNamespace: terms.others() } : {}),
     });
     if (closure === undefined) open.push(pool);
     else closed.push(closePool(pool, closure));
@@ -221,8 +221,8 @@ function skipEnds(ranges: readonly AddressRange[]): readonly AddressRange[] {
 
 interface Terms {
   readonly of: (namespace: string) => PoolTerms;
-  /** Of every namespace that has terms of its own, but these. */
-  readonly others: (except: readonly string[]) => Readonly<Record<string, PoolTerms>>;
+  /** Of every namespace that has terms of its own: also of those with addresses of their own, which may be the same ones. */
+  readonly others: () => Readonly<Record<string, PoolTerms>>;
 }
 
 /** interface-… and allow-share-… of a namespace, each with -global behind it. */
@@ -233,9 +233,9 @@ function readTerms(entries: Entries, report: Report): Terms {
     sharing: (shares.get(namespace) ?? shares.get(GLOBAL)) === true ? 'by-ports' : 'by-key',
     interfaceName: interfaces.get(interfaces.has(namespace) ? namespace : GLOBAL),
   });
-  const others: Terms['others'] = (except) => {
+  const others: Terms['others'] = () => {
     const left = new Set([...interfaces.keys(), ...shares.keys()]);
-    for (const namespace of [GLOBAL, ...except]) left.delete(namespace);
+    left.delete(GLOBAL);
     return Object.fromEntries(Array.from(left, (namespace) => [namespace, of(namespace)]));
   };
   return { of, others };

@@ -140,23 +140,36 @@ describe('pools with addresses in common', () => {
     );
   });
 
-  test('the pool of a namespace keeps what the pool of all has as well', () => {
+  test('keys of kube-vip’s ConfigMap may have addresses in common, and both give them', () => {
     const data = { 'cidr-global': '10.0.0.0/24', 'cidr-a': '10.0.0.0/28' };
     const { pools, problems } = assemblePools({
       ...NO_SOURCES,
       kubeVip: readKubeVipPools({ key: 'kube-system/kubevip', data }),
     });
-    expect(shape(pools).slice(0, 2)).toEqual([
+    expect(shape(pools)).toEqual([
       ['kubevip/cidr-a', 'open', '10.0.0.0/28'],
-      ['kubevip/cidr-global', 'open', '10.0.0.16-10.0.0.255'],
+      ['kubevip/cidr-global', 'open', '10.0.0.0/24'],
+    ]);
+    expect(problems).toEqual([]);
+  });
+
+  test('of two of svc_pools the later one yields the common part, keeps what it gave there, and gives the rest', () => {
+    const { pools, problems } = assemblePools({
+      ...NO_SOURCES,
+      environment: parseSvcPools('a=10.0.0.0/28;b=10.0.0.0/24'),
+    });
+    expect(shape(pools)).toEqual([
+      ['svc_pools/a', 'open', '10.0.0.0/28'],
+      ['svc_pools/b', 'open', '10.0.0.16-10.0.0.255'],
+      ['svc_pools/b (conflict)', 'closed', '10.0.0.0/28'],
     ]);
     expect(pools[2]).toMatchObject({
       ...pools[1],
-      name: 'kubevip/cidr-global (conflict)',
+      name: 'svc_pools/b (conflict)',
       isClosed: true,
       ranges: pools[0]?.ranges,
     });
-    expect(problems[0]?.remedy).toContain('Take 10.0.0.0/28 out of cidr-global of ConfigMap kube-system/kubevip');
+    expect(problems[0]?.remedy).toContain('Take 10.0.0.0/28 out of svc_pools/b');
   });
 
   test('a closed pool is in nobody’s way, and yields nothing', () => {
