@@ -97,6 +97,10 @@ export const DOCTOR_ERRORS = {
     remedy:
       'Give all nodes the same Lease: svc_leasename={lease} where only Services are served, or vip_leasename={lease} elsewhere.',
   },
+  METALLB_WEBHOOK_LEFT: {
+    summary: "MetalLB's webhook is still called although MetalLB is gone: its pools can't be edited.",
+    remedy: 'Run `kubectl delete validatingwebhookconfiguration {object}`: Holdfast checks pools itself.',
+  },
   SERVICE_PENDING: {
     summary: 'A Service of type LoadBalancer has no address.',
     remedy: 'Do what is said of it, or see all of it on a node: `holdfast explain service {service}`.',

@@ -16,7 +16,12 @@ import {
 import { checkAdminFiles, checkCertificates, checkKubeconfigs, checkVipSubnets } from './checks/control-plane.ts';
 import { checkForwarding, checkIpv6 } from './checks/stack.ts';
 import { checkServicesPending, checkServicesSilent } from './checks/services.ts';
-import { checkKeepalived, checkOldMetallb, checkOtherLoadBalancers } from './checks/controllers.ts';
+import {
+  checkKeepalived,
+  checkMetallbWebhook,
+  checkOldMetallb,
+  checkOtherLoadBalancers,
+} from './checks/controllers.ts';
 import { checkHeartbeats, checkRunning, checkRunningProblems } from './checks/daemon.ts';
 import {
   checkCarrier,
@@ -78,6 +83,7 @@ export const CHECKS: readonly Check[] = [
   { code: 'KEEPALIVED_HOLDS_VIP', run: checkKeepalived },
   { code: 'OTHER_LOAD_BALANCER', run: checkOtherLoadBalancers },
   { code: 'METALLB_CONFIG_IGNORED', run: checkOldMetallb },
+  { code: 'METALLB_WEBHOOK_LEFT', run: checkMetallbWebhook },
   { code: 'NODES_ALL_EXCLUDED', run: checkExclusion },
   { code: 'POOL_MISSING', run: checkPoolsThere },
   { code: 'POOL_INVALID', run: checkPoolsReadable },

@@ -119,6 +119,8 @@ export interface ClusterFacts {
   readonly ciliumConfig: Fact<Readonly<Record<string, string>> | undefined>;
   /** data of metallb-system/config; undefined: there is none. */
   readonly metallbConfig: Fact<Readonly<Record<string, string>> | undefined>;
+  /** ValidatingWebhookConfiguration of MetalLB; undefined: there is none. */
+  readonly metallbWebhook: Fact<JsonObject | undefined>;
   /** kube-vip's ConfigMap of pools; undefined: there is none. */
   readonly kubeVipPools: Fact<JsonObject | undefined>;
   /** Pools and advertisements of MetalLB and Cilium; a kind that isn't served has none. */

@@ -15,6 +15,8 @@ const CORE = '/api/v1';
 const DISCOVERY_DEADLINE_MS = 5000;
 /** Where kube-proxy's, Cilium's and kube-vip's objects are. */
 const SYSTEM = 'kube-system';
+const METALLB_WEBHOOK =
+  '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/metallb-webhook-configuration';
 
 const CUSTOM: Readonly<Record<CustomKind, WantedResource>> = {
   IPAddressPool: { resource: 'ipaddresspools', groupVersions: ['metallb.io/v1beta1'] },
@@ -44,19 +46,31 @@ export async function surveyCluster({ client, parsed, wallClock = Date.now }: Cl
   const nodes = await api.list(`${CORE}/nodes`);
   const node = values.vip_nodename.value;
   const poolsIn = values.svc_configmap_namespace.value || values.cp_namespace.value;
-  const [services, pods, daemonSets, leases, kubeProxy, ciliumConfig, metallbConfig, kubeVipPools, custom, rights] =
-    await Promise.all([
-      api.list(`${CORE}/services`),
-      podsOf(api, nodes, node),
-      api.list('/apis/apps/v1/daemonsets'),
-      leasesOf(api, parsed),
-      api.get(configMap(SYSTEM, 'kube-proxy')),
-      api.get(configMap(SYSTEM, 'cilium-config')),
-      api.get(configMap('metallb-system', 'config')),
-      api.get(configMap(poolsIn, values.svc_configmap.value)),
-      surveyCustom(api, client),
-      surveyRights(api, values),
-    ]);
+  const [
+    services,
+    pods,
+    daemonSets,
+    leases,
+    kubeProxy,
+    ciliumConfig,
+    metallbConfig,
+    metallbWebhook,
+    kubeVipPools,
+    custom,
+    rights,
+  ] = await Promise.all([
+    api.list(`${CORE}/services`),
+    podsOf(api, nodes, node),
+    api.list('/apis/apps/v1/daemonsets'),
+    leasesOf(api, parsed),
+    api.get(configMap(SYSTEM, 'kube-proxy')),
+    api.get(configMap(SYSTEM, 'cilium-config')),
+    api.get(configMap('metallb-system', 'config')),
+    api.get(METALLB_WEBHOOK),
+    api.get(configMap(poolsIn, values.svc_configmap.value)),
+    surveyCustom(api, client),
+    surveyRights(api, values),
+  ]);
   const clock = await api.clock(wallClock);
   return {
     api: api.endpoint,
@@ -69,6 +83,7 @@ export async function surveyCluster({ client, parsed, wallClock = Date.now }: Cl
     kubeProxy: readKubeProxy(kubeProxy),
     ciliumConfig: derive(ciliumConfig, dataOf),
     metallbConfig: derive(metallbConfig, dataOf),
+    metallbWebhook,
     kubeVipPools,
     custom,
     rights,
@@ -89,6 +104,7 @@ export function unknownCluster(why: string, remedy: string): ClusterFacts {
     kubeProxy: no,
     ciliumConfig: no,
     metallbConfig: no,
+    metallbWebhook: no,
     kubeVipPools: no,
     custom: everyKind(() => no),
     rights: no,

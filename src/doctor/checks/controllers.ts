@@ -167,3 +167,21 @@ export function checkOldMetallb({ facts }: Subject): readonly Finding[] {
     fine: `there is no ${object} with address pools`,
   });
 }
+
+/** Who removes MetalLB and keeps its pools keeps, with its manifests half deleted, a webhook that nobody serves. */
+export function checkMetallbWebhook({ facts }: Subject): readonly Finding[] {
+  const code = 'METALLB_WEBHOOK_LEFT';
+  const { metallbWebhook, daemonSets } = facts.cluster;
+  const raw = valueOr(metallbWebhook, undefined);
+  if (metallbWebhook.isKnown && raw === undefined) return [fine(code, 'MetalLB has no webhook here')];
+  const object = asText(asObject(raw?.['metadata'])?.['name']) ?? '';
+  const speakers = valueOr(daemonSets, []).filter((each) => kindOf(each, templateOf(each)) === 'MetalLB');
+  const refuses = asArray(raw?.['webhooks']).some((each) => asObject(each)?.['failurePolicy'] === 'Fail');
+  const isLeft = daemonSets.isKnown && refuses && speakers.length === 0;
+  const evidence = `the ValidatingWebhookConfiguration ${object} has failurePolicy Fail, and no DaemonSet is MetalLB's`;
+  return conclude(code, {
+    wrong: isLeft ? [warning(code, evidence, { object })] : [],
+    unknown: unknownOf(metallbWebhook, daemonSets),
+    fine: `the webhook ${object} refuses nothing by itself, or MetalLB is there`,
+  });
+}

@@ -35,7 +35,7 @@ describe('holdfast doctor', () => {
   it('is one line when nothing is wrong, with exit code 0', async () => {
     const { stdout, exitCode } = await doctor();
     expect(stdout).toBe(
-      '0 errors, 0 warnings; 0 checks could not be made wholly; 44 found nothing wrong (--all shows them). Settings: environment.\n',
+      '0 errors, 0 warnings; 0 checks could not be made wholly; 45 found nothing wrong (--all shows them). Settings: environment.\n',
     );
     expect(exitCode).toBe(0);
   });
@@ -65,7 +65,7 @@ describe('holdfast doctor', () => {
 
   it('shows what is in order with --all', async () => {
     const { stdout } = await doctor({}, { isAll: true });
-    expect(stdout.match(/^ok /gm)).toHaveLength(44);
+    expect(stdout.match(/^ok /gm)).toHaveLength(45);
     expect(stdout).not.toContain('--all');
   });
 

@@ -228,3 +228,36 @@ describe('OTHER_LOAD_BALANCER', () => {
     expect(found('METALLB_CONFIG_IGNORED', { cluster: { metallbConfig: NO } })).toEqual(['unknown: nobody looked']);
   });
 });
+
+describe('METALLB_WEBHOOK_LEFT', () => {
+  const code = 'METALLB_WEBHOOK_LEFT';
+  const webhook = (failurePolicy: string) =>
+    known({
+      metadata: { name: 'metallb-webhook-configuration' },
+      webhooks: [{ name: 'ipaddresspoolvalidationwebhook.metallb.io', failurePolicy }],
+    });
+  const speaker = {
+    metadata: { namespace: 'metallb-system', name: 'speaker' },
+    spec: { template: { spec: { containers: [{ image: 'quay.io/metallb/speaker:v0.15.2' }] } } },
+  };
+
+  it('is wrong when MetalLB is gone and its webhook still refuses', () => {
+    const [finding] = findings(code, { cluster: { metallbWebhook: webhook('Fail') } });
+    expect(finding?.level).toBe('warning');
+    expect(finding?.remedy).toContain('kubectl delete validatingwebhookconfiguration metallb-webhook-configuration');
+  });
+
+  it('is fine while MetalLB is there, where it refuses nothing, and without it', () => {
+    const both = { metallbWebhook: webhook('Fail'), daemonSets: known([speaker]) };
+    for (const cluster of [both, { metallbWebhook: webhook('Ignore') }, {}]) {
+      expect(findings(code, { cluster }).map(({ level }) => level)).toEqual(['ok']);
+    }
+  });
+
+  it('is not known where DaemonSets or webhooks may not be read', () => {
+    expect(found(code, { cluster: { metallbWebhook: webhook('Fail'), daemonSets: NO } })).toEqual([
+      'unknown: nobody looked',
+    ]);
+    expect(found(code, { cluster: { metallbWebhook: NO } })).toEqual(['unknown: nobody looked']);
+  });
+});

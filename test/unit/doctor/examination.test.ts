@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import {
   array,
   assert as check,
@@ -22,8 +23,13 @@ describe('an examination', () => {
     const findings = examine(facts());
     expect(findings.filter(({ level }) => level !== 'ok')).toEqual([]);
     expect(findings).toHaveLength(CHECKS.length);
-    expect(CHECKS).toHaveLength(44);
+    expect(CHECKS).toHaveLength(45);
     expect(new Set(CHECKS.map(({ code }) => code)).size).toBe(CHECKS.length);
+  });
+
+  it('has each of its checks in the documentation', () => {
+    const text = readFileSync(new URL('../../../docs/doctor.md', import.meta.url), 'utf8');
+    expect(CHECKS.map(({ code }) => code).filter((code) => !text.includes(code))).toEqual([]);
   });
 
   it('is never silently green: where nothing is known, no check passes but the one of the settings it was given', () => {
