@@ -216,6 +216,12 @@ describe.each(BOTH)('an address of %s', (family, wanted) => {
     await node.next((change) => isGone(change, wanted));
   });
 
+  test('as kube-vip adds one (valid for ever, never preferred) is deprecated, whatever lifetime the kernel reports', () => {
+    ip(`addr add ${formatPrefix(wanted)} dev eth0 preferred_lft 0`);
+    const found = watched().address(wanted);
+    expect(found).toMatchObject({ preferredSeconds: 0, validSeconds: Number.POSITIVE_INFINITY });
+  });
+
   test('on lo with scope host', () => {
     const node = watched();
     node.kernel.addAddress({ ifindex: 1, prefix: wanted, validSeconds: 30, scope: 'host' });

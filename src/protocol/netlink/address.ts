@@ -29,6 +29,7 @@ import {
   HOLDFAST_ADDRESS_PROTOCOL,
   IFA_ADDRESS,
   IFA_CACHEINFO,
+  IFA_F_DEPRECATED,
   IFA_F_NODAD,
   IFA_F_NOPREFIXROUTE,
   IFA_FLAGS,
@@ -83,13 +84,16 @@ export function decodeAddress(payload: Uint8Array): Decoded<InterfaceAddress | u
   if (address === undefined) return malformed('address-missing', ADDRESS_HEADER_BYTES);
   if (address.length * 8 !== familyBits(family)) return malformed('address-length', ADDRESS_HEADER_BYTES);
   const cacheInfo = attributes.get(IFA_CACHEINFO);
+  const flags = readU32(attributes.get(IFA_FLAGS)) ?? view.getUint8(2);
+  // Of an IPv4 address without an end the kernel reports both lifetimes as infinite, whatever the preferred one is.
+  const isDeprecated = (flags & IFA_F_DEPRECATED) !== 0;
   return ok({
     ifindex: view.getUint32(4, true),
     prefix: { ip: ipFromBytes(address), length },
     scope: view.getUint8(3),
-    flags: readU32(attributes.get(IFA_FLAGS)) ?? view.getUint8(2),
+    flags,
     protocol: attributes.get(IFA_PROTO)?.[0],
-    preferredSeconds: lifetime(readU32(cacheInfo)),
+    preferredSeconds: isDeprecated ? 0 : lifetime(readU32(cacheInfo)),
     validSeconds: lifetime(readU32(cacheInfo?.subarray(4))),
   });
 }

@@ -37,6 +37,7 @@ export interface InterfaceAddress {
   readonly protocol: number | undefined;
   /** Remaining lifetimes in seconds; Infinity = forever. */
   readonly validSeconds: number;
+  /** 0 for every deprecated one. */
   readonly preferredSeconds: number;
 }
 

@@ -97,6 +97,14 @@ describe('records', () => {
     });
   });
 
+  test('a deprecated address has no preferred lifetime left, also where the kernel reports an infinite one', () => {
+    const forever = encodeAttribute(6, Uint8Array.from([...Array(8).fill(0xff), ...Array(8).fill(0)]));
+    const flags = encodeAttribute(8, Uint8Array.of(0xa0, 0, 0, 0));
+    const place = encodeAttribute(1, Uint8Array.of(10, 0, 0, 1));
+    const decoded = decodeAddress(join(ADDRESS_BODY, place, flags, forever));
+    expect(decoded).toMatchObject({ ok: true, value: { preferredSeconds: 0, validSeconds: Number.POSITIVE_INFINITY } });
+  });
+
   test.each([
     ['a short header', new Uint8Array(11), 'route-truncated'],
     ['a gateway of 5 octets', join(ROUTE_BODY, encodeAttribute(5, new Uint8Array(5))), 'route-gateway'],
