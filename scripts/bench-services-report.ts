@@ -65,12 +65,13 @@ function costs(rows: readonly Row[]): string {
   const lines = rows.map((row) => {
     const cells = [range(row, 'residentMiB'), range(row, 'peakMiB'), range(row, 'cpuMsPerSecond')];
     const rates = Object.entries(row.requests).map(([key, rate]) => `${key} ${rate}`);
-    return `| ${nameOf(row)} | ${cells.join(' | ')} | ${rates.join(', ')} |`;
+    const making = Object.entries(row.creatingRequests).map(([key, count]) => `${key} ${count}`);
+    return `| ${nameOf(row)} | ${cells.join(' | ')} | ${rates.join(', ')} | ${making.join(', ')} |`;
   });
-  return `While nothing happens, each node (least – most), and all of them together in requests a second, watches apart:
+  return `While nothing happens, each node (least – most), and all of them together in requests a second, watches apart; and the requests that the creation took in all:
 
-| | resident MiB | at most, ever | processor ms/s | requests |
-|---|---|---|---|---|
+| | resident MiB | at most, ever | processor ms/s | requests a second | making them |
+|---|---|---|---|---|---|
 ${lines.join('\n')}`;
 }
 

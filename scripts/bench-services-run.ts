@@ -54,6 +54,8 @@ export interface Row {
   /** From its loss until each is answered for by another; undefined: not all of them were. */
   readonly lost: Quantiles | undefined;
   readonly standstill: Readonly<Record<'creating' | 'losing', Standstill>> | undefined;
+  /** Requests of all nodes together from the first create until hardly any was made, by verb and resource. */
+  readonly creatingRequests: Readonly<Record<string, number>>;
   /** Processor time that each node's program took from the first create to the last answer. */
   readonly creatingCpuMs: readonly number[];
 }
@@ -109,8 +111,10 @@ export async function run(options: RunOptions): Promise<Row> {
     services = new ManyServices({ cluster, count, families, ...(extra === undefined ? {} : { extra }) });
     await services.prepare();
     await sleep(3_000);
+    const before = await program.requests(cluster);
     const creation = await create(options, { cluster, services, pool });
     if (options.windowMs > 0) await quiet(program, cluster);
+    const creatingRequests = since(before, await program.requests(cluster), Math.round);
     const { idle, requests } = await idleOf(options, cluster);
     const loss = await lose(options, cluster, creation.answers);
     const { creating, creatingCpuMs } = creation;
@@ -124,6 +128,7 @@ export async function run(options: RunOptions): Promise<Row> {
       requests,
       ...loss.times,
       standstill: creating === undefined || loss.losing === undefined ? undefined : { creating, losing: loss.losing },
+      creatingRequests,
       creatingCpuMs,
     };
   } finally {
@@ -203,11 +208,8 @@ async function idleOf({ program, windowMs }: RunOptions, cluster: Cluster): Prom
   await sleep(windowMs);
   const [afterMs, cpuAfter, requestsAfter] = [nowMs(), cpuOf(program, cluster), await program.requests(cluster)];
   const seconds = (afterMs - beforeMs) / 1000;
-  const rates = [...requestsAfter].map(([key, count]): [string, number] => {
-    return [key, Math.round(((count - (requestsBefore.get(key) ?? 0)) / seconds) * 10) / 10];
-  });
   return {
-    requests: Object.fromEntries(rates.filter(([, rate]) => rate > 0)),
+    requests: since(requestsBefore, requestsAfter, (count) => Math.round((count / seconds) * 10) / 10),
     idle: nodes.map((node, index) => ({
       node: node.name,
       residentMiB: Math.round(total(program.pids(cluster, node), (pid) => memoryMiB(pid, 'VmRSS'))),
@@ -261,6 +263,15 @@ function quantiles(values: readonly number[]): Quantiles {
   const at = (part: number): number =>
     Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN);
   return { p50: at(0.5), p99: at(0.99), max: at(1) };
+}
+
+function since(
+  before: ReadonlyMap<string, number>,
+  after: ReadonlyMap<string, number>,
+  rounded: (count: number) => number,
+): Readonly<Record<string, number>> {
+  const all = [...after].map(([key, count]): [string, number] => [key, rounded(count - (before.get(key) ?? 0))]);
+  return Object.fromEntries(all.filter(([, count]) => count > 0));
 }
 
 function sum(counts: ReadonlyMap<string, number>): number {

@@ -8,6 +8,7 @@ import { assert } from '../base/assert.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { monotonic, type MonotonicMs } from '../base/time.ts';
 import type { AgentEvent } from '../agent/event.ts';
+import { isFrameAwaited } from '../agent/services/read.ts';
 import { startAgent, type AgentRules, type AgentState, type Move } from '../agent/state.ts';
 import type { Config } from '../config/config.ts';
 import type { Control } from '../observe/control.ts';
@@ -119,6 +120,7 @@ class Manager {
       candidacy: this.#candidacy,
       log,
       dispatch: (event) => this.#dispatch(event),
+      isAwaited: (address) => this.#loop === undefined || isFrameAwaited(this.#loop.state, address),
       onConnectionsEnded: (address, count) => this.#metrics?.observeConnectionsEnded(address, count),
       onExit: exit.resolve,
     });

@@ -19,6 +19,8 @@ export interface PacketSocketsOptions {
   readonly netfd: Netfd;
   readonly log: Log;
   readonly onFrame: (ifindex: number, frame: Uint8Array) => void;
+  /** Where there are many addresses: whether news of this one mean anything at the moment. Default: always. */
+  readonly isAwaited?: ((address: string) => boolean) | undefined;
 }
 
 export interface PacketSockets {
@@ -124,7 +126,9 @@ class InterfaceSockets implements PacketSockets {
     if (many === undefined) return true;
     if (!many.sieve.isMeant(frame)) return false;
     const heard = interpretFrame(frame);
-    return !heard.ok || many.texts.has(heard.value.ip.text);
+    if (!heard.ok) return true;
+    const { text } = heard.value.ip;
+    return many.texts.has(text) && this.#options.isAwaited?.(text) !== false;
   }
 
   #failed(ifindex: number, error: HoldfastError, pauseMs = RETRY_MIN_MS): void {

@@ -33,6 +33,8 @@ export interface PerformerOptions {
   readonly candidacy: Pick<Candidacy, 'perform'>;
   readonly log: Log;
   readonly dispatch: (event: AgentEvent) => void;
+  /** Whether a frame about the address means anything to the core as it is now. */
+  readonly isAwaited?: (address: string) => boolean;
   /** So many connections of an address that has left this node were ended. */
   readonly onConnectionsEnded: (address: string, count: number) => void;
   /** The process may end now. */
@@ -63,6 +65,7 @@ class RuntimePerformer implements Performer {
       netfd: options.netfd,
       log: options.log,
       onFrame: (ifindex, frame) => options.dispatch({ kind: 'frame.received', ifindex, frame }),
+      isAwaited: options.isAwaited,
     });
     this.#tickler = openTickler({ open: () => openRawSocket(options.netfd), log: options.log });
     this.#ender = openConnectionEnder({

@@ -22,6 +22,15 @@ export interface ServiceHolding {
   readonly lastAnnouncedAt: MonotonicMs | undefined;
 }
 
+/**
+ * Whether who else uses the address is any news: it is asked about, held or claimed here, or none of the Services'. Most of
+ * thousands are another node's, who announces them to everybody.
+ */
+export function isFrameAwaited(state: AgentState, address: string): boolean {
+  const entry = inShards(state.services.entries, address);
+  return entry === undefined || entry.vip !== undefined || entry.inquiry !== undefined || state.vips.has(address);
+}
+
 /** Whom this node takes for the owner of the address; undefined: nobody, or the address isn't in the duty. */
 export function ownerOfAddress(state: AgentState, address: string): string | undefined {
   const entry = inShards(state.services.entries, address);

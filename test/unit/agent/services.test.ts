@@ -1,7 +1,7 @@
 /** A node's share of Service addresses: who owns what, and what this node does about it. */
 
 import { describe, expect, it } from 'vitest';
-import { ownerOfAddress } from '../../../src/agent/services/read.ts';
+import { isFrameAwaited, ownerOfAddress } from '../../../src/agent/services/read.ts';
 import { ADDRESS_PROTOCOL, ETH0, ETH1, ipOf, link, macOf, prefixOf } from '../../sim/kernel.ts';
 import { NODE_MAC, RULES } from './script.ts';
 import { dutyOf, manyDuties, OTHER_MAC, S4, S6, ServiceScript } from './services-script.ts';
@@ -712,6 +712,22 @@ describe('thousands of addresses', () => {
     counting(node);
     for (let turn = 0; turn < turns; turn += 1) node.beat('b');
     expect(CountingMap.reads).toBe(0);
+  });
+
+  it('of others are announced to everybody, and no news here but while they are asked about, claimed or held', () => {
+    const node = new ServiceScript().ready();
+    const [own, other] = [...manyDuties(1, ['a', 'b']), ...manyDuties(2, ['b', 'a']).slice(1)];
+    if (own === undefined || other === undefined) throw new Error('two duties');
+    const texts = [own, other].map(({ prefix }) => prefix.ip.text);
+    const awaited = (): readonly boolean[] => texts.map((text) => isFrameAwaited(node.state, text));
+    node.duty(600, [own, { ...other, order: [], isTentative: true }]);
+    node.go(620);
+    expect(awaited(), 'claimed; asked about').toEqual([true, true]);
+    node.go(1000);
+    node.duty(1000, [own, other]);
+    node.go(2000);
+    expect(awaited(), 'held; of another').toEqual([true, false]);
+    expect(isFrameAwaited(node.state, '192.0.2.99'), 'none of the Services’').toBe(true);
   });
 
   it('of a lost node move as one decision, in portions that let the loop breathe', () => {
