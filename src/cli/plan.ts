@@ -65,7 +65,7 @@ export function runPlan(options: PlanCommandOptions): CommandResult {
   return { stdout, stderr: '', exitCode: isServed(plan) && !read.isServiceRefused ? EXIT_SERVED : EXIT_PENDING };
 }
 
-/** A Service that has something, and asks in vain for something else, is refused too. */
+/** A Service that has something, and asks in vain for something else or for both families, is refused too. */
 function isServed({ pools, allocations, pending, refused }: Plan): boolean {
   if (pending.length > 0 || refused.length > 0) return false;
   const poolOf = new Map(pools.map((pool) => [pool.name, pool]));
@@ -73,7 +73,9 @@ function isServed({ pools, allocations, pending, refused }: Plan): boolean {
     const pool = poolOf.get(name);
     const isInPool =
       request.pool === undefined || pool === undefined || [pool.name, pool.shortName].includes(request.pool);
-    return isInPool && request.addresses.every((ip) => addresses.some(({ text }) => text === ip.text));
+    const hasFamilies =
+      !request.isDualRequired || request.families.every((family) => addresses.some((ip) => ip.family === family));
+    return isInPool && hasFamilies && request.addresses.every((ip) => addresses.some(({ text }) => text === ip.text));
   });
 }
 

@@ -224,6 +224,15 @@ describe('the exit code', () => {
         problems: [{ object: 'Service/a/web', code }],
       });
     }
+    for (const [policy, code] of [
+      ['RequireDualStack', 1],
+      ['PreferDualStack', 0],
+    ] as const) {
+      const text = SERVICE.replace('spec: {', `spec: {ipFamilyPolicy: ${policy}, ipFamilies: [IPv4, IPv6], `);
+      const { stdout, exitCode } = plan({ 'x.yaml': `${text}${has}` }, { env: ENV });
+      expect(exitCode).toBe(code);
+      expect(JSON.parse(stdout)).toMatchObject({ problems: [{ code: 'DUAL_STACK_INCOMPLETE' }] });
+    }
     const granted = SERVICE.replace('metadata: {', 'metadata: {annotations: {metallb.io/address-pool: svc_pools}, ');
     expect(plan({ 'x.yaml': `${granted}${has}` }, { env: ENV }).exitCode).toBe(0);
   });
