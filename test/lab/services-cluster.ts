@@ -44,6 +44,7 @@ export interface SeenService {
 /** Hosts of the pool in the lab's networks. */
 const FIRST_HOST = 120;
 const POOL_SIZE = 20;
+const STARTS_AT_ONCE = 3;
 
 interface RawService {
   readonly metadata: {
@@ -98,8 +99,10 @@ export class ServicesCluster {
   }
 
   async startAll(): Promise<void> {
-    await Promise.all(this.lab.nodes.map((node) => this.start(node)));
-    await this.cluster.settled();
+    // More at once would keep each other from the processor for longer than the Lease lasts.
+    const waiting = [...this.lab.nodes];
+    while (waiting.length > 0) await Promise.all(waiting.splice(0, STARTS_AT_ONCE).map((node) => this.start(node)));
+    await this.cluster.settled({ deadlineMs: 60_000 });
     await this.everyVote();
   }
 
