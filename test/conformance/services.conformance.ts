@@ -11,7 +11,7 @@ import { nowMs } from '../lab/clock.ts';
 import { definitionsOfSet, originsOf, type Definition } from '../lab/custom-resources.ts';
 import { HolderWatch } from '../lab/holders.ts';
 import { realApiVersions } from '../lab/real-api.ts';
-import { ServicesCluster } from '../lab/services-cluster.ts';
+import { ServicesCluster, type SeenService } from '../lab/services-cluster.ts';
 import { waitFor } from '../lab/process.ts';
 
 const COUNT = 8;
@@ -81,6 +81,35 @@ describe('before a real API server', () => {
     expect(pending?.conditions.get('holdfast.io/Allocated')).toBe('False');
     await services.deleteService(`web-${COUNT}`);
   }, 60_000);
+
+  it('one whose address another program takes out again and again is left alone, told why, and served when that is over', async () => {
+    const path = '/api/v1/namespaces/default/services/web-1';
+    const seen = async (): Promise<SeenService> => {
+      const found = (await services.services()).find(({ name }) => name === 'web-1');
+      if (found === undefined) throw new Error('web-1 is gone');
+      return found;
+    };
+    let losses = 0;
+    await waitFor(
+      'it is left alone',
+      async () => {
+        const { addresses, conditions } = await seen();
+        if (addresses.length > 0) {
+          losses += 1;
+          await ask('PATCH', `${path}/status`, { status: { loadBalancer: { ingress: [] } } });
+        }
+        return conditions.get('holdfast.io/Allocated') === 'False';
+      },
+      { deadlineMs: 30_000, everyMs: 20 },
+    );
+    expect(losses).toBe(3);
+    await services.event('web-1', /^ServiceContested: .*another program takes \S+ out of the status/i);
+    const { resourceVersion } = await seen();
+    await services.quiet(3_000);
+    expect((await seen()).resourceVersion).toBe(resourceVersion);
+    await services.ownedOnce(await services.served(COUNT));
+    await services.told(({ conditions }) => conditions.get('holdfast.io/Announced') === 'True');
+  }, 90_000);
 
   describe("with MetalLB's pools", () => {
     const pools = '/apis/metallb.io/v1beta1/namespaces/default/ipaddresspools';
