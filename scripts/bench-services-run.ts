@@ -92,6 +92,8 @@ export interface RunOptions {
 }
 
 const QUIET_STEP_MS = 2_000;
+/** One after the other: a busy machine keeps anybody from asking for a moment. */
+const QUIET_STEPS = 4;
 const QUIET_MAX_MS = 400_000;
 /** Requests a second of all nodes with which nothing is on its way any more. */
 const QUIET_RATE = 8;
@@ -194,10 +196,11 @@ async function quiet(program: Program, cluster: Cluster): Promise<void> {
   if (program.settleMs !== undefined) return sleep(program.settleMs);
   const until = nowMs() + QUIET_MAX_MS;
   let before = sum(await program.requests(cluster));
-  while (nowMs() < until) {
+  let quietSteps = 0;
+  while (nowMs() < until && quietSteps < QUIET_STEPS) {
     await sleep(QUIET_STEP_MS);
     const now = sum(await program.requests(cluster));
-    if ((now - before) / (QUIET_STEP_MS / 1000) < QUIET_RATE) return sleep(QUIET_STEP_MS);
+    quietSteps = (now - before) / (QUIET_STEP_MS / 1000) < QUIET_RATE ? quietSteps + 1 : 0;
     before = now;
   }
 }

@@ -8,9 +8,10 @@
  * then the place of its node in the list as capitals (A is 0, Z 25, BA 26). Neighbours on few nodes take two octets each.
  */
 
-import { familyBits, parseIp, type Family } from '../base/ip.ts';
+import { familyBits, parseIp, type Family, type Ip } from '../base/ip.ts';
 import { ok, refused, type Outcome } from '../base/outcome.ts';
 import { isObject, parseJson } from '../base/json.ts';
+import { eachInSteps, finish, type Steps } from '../base/steps.ts';
 import { compareIps, ipAt, ipValue } from './address-range.ts';
 import type { Ownership } from './model.ts';
 
@@ -52,11 +53,17 @@ export function nextAssignment(previous: Assignment, ownerships: readonly Owners
 }
 
 export function encodeAssignment(assignment: Assignment): string {
-  const entries = [...assignment].flatMap(([text, node]) => {
+  return finish(encodeAssignmentInSteps(assignment));
+}
+
+export function* encodeAssignmentInSteps(assignment: Assignment): Steps<string> {
+  const entries: { readonly address: Ip; readonly node: string }[] = [];
+  yield* eachInSteps([...assignment], ([text, node]) => {
     const parsed = parseIp(text);
-    return parsed.ok ? [{ address: parsed.value, node }] : [];
+    if (parsed.ok) entries.push({ address: parsed.value, node });
   });
   entries.sort((a, b) => compareIps(a.address, b.address));
+  yield;
   const places = new Map<string, number>();
   const families = { ipv4: '', ipv6: '' };
   const former = { ipv4: 0n, ipv6: 0n };

@@ -4,10 +4,11 @@
  * compare-and-swap that fails is decided anew upon what there is then. A record that can't be read counts as empty.
  */
 
+import { Breath } from '../../kube/breath.ts';
 import type { OwnersRecord, OwnersRecordApi } from '../../kube/owners-record.ts';
 import type { Reflector } from '../../kube/reflector.ts';
 import type { Log } from '../../observe/log.ts';
-import { decodeAssignment, encodeAssignment, type Assignment } from '../../services/assignment.ts';
+import { decodeAssignment, encodeAssignmentInSteps, type Assignment } from '../../services/assignment.ts';
 
 export interface OwnersKeeperOptions {
   readonly api: OwnersRecordApi;
@@ -69,10 +70,9 @@ class WatchedOwners implements OwnersKeeper {
       this.#again(waitMs);
       return;
     }
-    const text = encodeAssignment(assignment);
-    if (text === this.#text || (this.#text === '' && assignment.size === 0)) return;
+    if (this.#text === '' && assignment.size === 0) return;
     this.#isWriting = true;
-    void this.#send(text);
+    void this.#encode(assignment);
   }
 
   close(): void {
@@ -107,6 +107,16 @@ class WatchedOwners implements OwnersKeeper {
     }
     this.assignment = decoded?.ok === true ? decoded.value : NOTHING;
     this.#options.onChange();
+  }
+
+  async #encode(assignment: Assignment): Promise<void> {
+    const decidedOn = this.#resourceVersion;
+    const text = await new Breath().finish(encodeAssignmentInSteps(assignment));
+    const isCurrent = decidedOn === this.#resourceVersion;
+    if (isCurrent && text !== this.#text && !this.#isClosed) return this.#send(text);
+    this.#isWriting = false;
+    // Decided on a record that isn't the last one any more: decided anew.
+    if (!isCurrent) this.#options.onChange();
   }
 
   async #send(text: string): Promise<void> {
