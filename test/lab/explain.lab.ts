@@ -269,7 +269,7 @@ describe('where it is not', () => {
       await until(owner, ['address', address], ({ text }) => cannot.test(text) && asked.test(text));
     } finally {
       ip(without, ['addr', 'add', `${without.ipv4}/24`, 'brd', '+', 'dev', 'eth0']);
-      ip(without, ['route', 'add', 'default', 'via', services.lab.switchIpv4]);
+      ip(without, ['route', 'replace', 'default', 'via', services.lab.switchIpv4]);
     }
   }, 60_000);
 });
