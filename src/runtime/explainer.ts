@@ -8,7 +8,7 @@ import { isDraining, viewRules } from '../agent/assessment.ts';
 import { wantedPrefixes } from '../agent/names.ts';
 import type { AgentRules, AgentState } from '../agent/state.ts';
 import { parseIp, type Ip } from '../base/ip.ts';
-import { monotonic } from '../base/time.ts';
+import { after, monotonic } from '../base/time.ts';
 import { isHeard } from '../leader/view.ts';
 import { EXPLANATION_SCHEMA, type Explanation, type ExplanationStep, type ExplainQuery } from '../observe/explain.ts';
 import { MOVE_CAUSES } from '../observe/status-model.ts';
@@ -173,7 +173,10 @@ class NodeExplainer {
     const voters = (view.set?.voters ?? []).map(({ name }) => name);
     const now = monotonic((this.#options.now ?? ((): number => performance.now()))());
     const heard = voters.filter((name) => name !== rules.node && isHeard(viewRules(rules), view, name, now));
-    return { self: rules.node, isHeartbeating, voters, heard };
+    const others = [...view.others].filter(([, { heardAt, silentMs }]) => {
+      return heardAt !== undefined && now < after(heardAt, silentMs);
+    });
+    return { self: rules.node, isHeartbeating, voters, heard: [...heard, ...others.map(([name]) => name)] };
   }
 }
 

@@ -42,7 +42,7 @@ export function holdingSteps(testimony: Testimony): readonly ExplanationStep[] {
   return heldSteps(testimony, owner, reply);
 }
 
-function heldSteps({ address }: Testimony, owner: string, held: HeldReply): readonly ExplanationStep[] {
+function heldSteps(testimony: Testimony, owner: string, held: HeldReply): readonly ExplanationStep[] {
   const { phase, interfaceName, mac, sinceSeconds, announcements, lastAnnouncedSecondsAgo: last, rival } = held;
   const on = interfaceName === '' ? 'no interface' : interfaceName;
   const by = mac === undefined ? '' : ` (${mac.text})`;
@@ -51,10 +51,26 @@ function heldSteps({ address }: Testimony, owner: string, held: HeldReply): read
   const words = `${owner}: ${phase} on ${on}${by} for ${secondsText(sinceSeconds)}, ${told}`;
   const isWell = phase === 'holding' && last !== undefined;
   const main = isWell ? good('holding', words) : bad('holding', words, `Look at \`holdfast status\` on ${owner}.`);
-  if (rival === undefined) return [main];
-  const context = { mac: rival.text, address: address.text };
-  const heard = `${owner} has heard ${rival.text} answer for ${address.text} too`;
-  return [main, wrong('holding', heard, 'ADDRESS_ANSWERED_ELSEWHERE', context)];
+  return rival === undefined ? [main] : [main, rivalStep(testimony, owner, rival.text)];
+}
+
+/** Another that the owner heard since it has the address: now, or, where the others hear the owner only, some time ago. */
+function rivalStep(testimony: Testimony, owner: string, mac: string): ExplanationStep {
+  const { address, asked } = testimony;
+  const names = nodesByMac(testimony);
+  const node = names.get(mac);
+  const words = `${owner} has heard ${mac}${node === undefined ? '' : ` (${node})`} answer for ${address.text} too`;
+  const answers = asked.flatMap(({ says }) => (says.ok && says.reply.kind === 'wire' ? says.reply.heard : []));
+  const isPast = answers.length > 0 && answers.every((each) => names.get(each.mac.text) === owner);
+  const next = 'Where it comes back, look for that machine.';
+  if (isPast) return unsure('holding', `${words}; nobody who asked hears that now`, next);
+  const context = { mac, address: address.text, node: node ?? '' };
+  return wrong(
+    'holding',
+    words,
+    node === undefined ? 'ADDRESS_ANSWERED_ELSEWHERE' : 'ADDRESS_ANSWERED_BY_NODE',
+    context,
+  );
 }
 
 /** One for each node that asked, or one that says why nobody could. */

@@ -21,7 +21,7 @@ import {
 } from '../protocol/heartbeat/inquiry.ts';
 import type { ReceivedDatagram } from '../system/heartbeat-socket.ts';
 import { isTagOf, tagOf, type KeyRing } from './heartbeat-keys.ts';
-import { incarnationEcho, type HeartbeatPeer } from './heartbeat-peer.ts';
+import { incarnationEcho, type HeartbeatPeer, type OwnEcho } from './heartbeat-peer.ts';
 
 export interface InquiriesOptions {
   readonly self: string;
@@ -57,6 +57,8 @@ export type Inquired =
 
 /** A wire that is asked answers within 0.7 s (wire-question.ts), or not at all. */
 export const ANSWER_TIMEOUT_MS = 1_200;
+/** Who has not been heard for this long isn't asked: members without a vote are heard less often than voters. */
+const UNHEARD_MS = 3_000;
 /** Questions of ours open at once; more are as good as unanswered. */
 const OPEN_MAX = 64;
 /** Questions of others being answered at once; more are dropped. */
@@ -86,7 +88,7 @@ export class Inquiries {
     const { identity, keys, peer } = this.#options;
     if (identity() === undefined || keys.sending === undefined) return unanswered('not-ready');
     const asked = peer(name);
-    if (asked?.lastHeard(this.#options.now(), this.#options.silentAfterMs) === undefined) return unanswered('unheard');
+    if (asked === undefined || this.#echo(name) === undefined) return unanswered('unheard');
     if (!asked.isAnswering) return unanswered('unable');
     if (this.#open.size >= OPEN_MAX || this.#number >= NUMBER_MAX) return unanswered('no-answer');
     this.#number += 1;
@@ -152,9 +154,8 @@ export class Inquiries {
   }
 
   #send(name: string, number: number, body: InquiryBody): boolean {
-    const { self, keys, identity, peer, send, now, silentAfterMs } = this.#options;
-    const [own, key] = [identity(), keys.sending];
-    const echo = peer(name)?.lastHeard(now(), silentAfterMs);
+    const { self, keys, identity, send } = this.#options;
+    const [own, key, echo] = [identity(), keys.sending, this.#echo(name)];
     if (own === undefined || key === undefined || echo === undefined) return false;
     const covered = encodeInquiry({
       clusterId: own.clusterId,
@@ -167,6 +168,11 @@ export class Inquiries {
       body,
     });
     return send(name, Buffer.concat([covered, tagOf(key, covered)]));
+  }
+
+  #echo(name: string): OwnEcho | undefined {
+    const { peer, now, silentAfterMs } = this.#options;
+    return peer(name)?.lastHeard(now(), Math.max(silentAfterMs, UNHEARD_MS));
   }
 
   #settle(number: number, inquired: Inquired): void {

@@ -27,6 +27,7 @@ export interface Neighbors {
   readonly isHeartbeating: boolean;
   /** Itself included; empty before the set is known. */
   readonly voters: readonly string[];
+  /** Voters first; members without a vote are heard by voters only. */
   readonly heard: readonly string[];
 }
 
@@ -63,8 +64,7 @@ export async function takeTestimony(
 function whyNobody({ self, isHeartbeating, voters }: Neighbors): string {
   if (!isHeartbeating) return 'heartbeats are off (vip_heartbeat), and only by them is another node asked';
   if (voters.length === 0) return 'this node does not know yet who else there is';
-  if (!voters.includes(self)) return `${self} is not among the voters, which alone hear each other`;
-  if (voters.length === 1) return `${self} is the only node`;
+  if (voters.length === 1 && voters.includes(self)) return `${self} is the only node`;
   const names = voters.filter((name) => name !== self).join(', ');
   return `${self} hears none of the others (${names})`;
 }

@@ -197,6 +197,19 @@ describe('where all is well', () => {
   }, 60_000);
 });
 
+it('while the API is away it explains what it knows, and asks as before', async () => {
+  const [address = ''] = addresses;
+  await services.cluster.stopApi();
+  try {
+    const [node] = others(ownerOf(address));
+    if (node === undefined) throw new Error('no other node');
+    await until(node, ['service', 'web-1'], isWell);
+    await until(node, ['vip'], isWell);
+  } finally {
+    await services.cluster.startApi();
+  }
+}, 60_000);
+
 describe('where it is not', () => {
   it('a stranger that answers is named by its MAC, with what to do', async () => {
     for (const address of addresses) {

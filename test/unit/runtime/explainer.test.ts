@@ -114,7 +114,7 @@ function stand(world: World = {}, node: NodeScript = new ServiceScript().ready()
   const owner = world.owner ?? 'b';
   const reply = (name: string, { subject }: Question): Promise<InquiryReply> => {
     asked.push(`${name} ${subject}`);
-    const [mac, ownerMac] = [macOf(MACS[name] ?? ''), macOf(MACS[owner] ?? MACS['b'] ?? '')];
+    const [mac, ownerMac] = [macOf(MACS[name] ?? '02:00:00:00:00:0e'), macOf(MACS[owner] ?? MACS['b'] ?? '')];
     const held: InquiryReply = {
       kind: 'held',
       phase: 'holding',
@@ -223,6 +223,31 @@ describe('a Service', () => {
     const said = await explained(found, { kind: 'service', key: 'default/nobody' });
     expect(lines(said)).toEqual(['bad service: there is no Service default/nobody of type LoadBalancer']);
     expect(found.asked).toEqual([]);
+  });
+});
+
+describe('with more nodes than may vote', () => {
+  const member = (name: string) => ({ name, addresses: ['192.0.2.9'], port: 6460, isLeaving: false });
+
+  it('one without a vote asks the voters, which it hears', async () => {
+    const found = stand({}, new ServiceScript(['b', 'c', 'd', 'e']).ready());
+    await explained(found);
+    expect(found.asked).toEqual(['b holding', 'a wire', 'c wire', 'd wire']);
+  });
+
+  it('a voter asks one without a vote too, after the voters, while that is heard', async () => {
+    const node = new ServiceScript(['a', 'b']).ready();
+    node.at(500, { kind: 'members.observed', members: ['a', 'b', 'z'].map(member) });
+    const asked = async (): Promise<readonly string[]> => {
+      const found = stand({ owner: 'a' }, node);
+      await explained(found);
+      return found.asked;
+    };
+    expect(await asked()).toEqual(['a holding', 'b wire']);
+    node.beat('z');
+    expect(await asked()).toEqual(['a holding', 'b wire', 'z wire']);
+    node.go(5_000);
+    expect(await asked()).toEqual(['a holding', 'b wire']);
   });
 });
 

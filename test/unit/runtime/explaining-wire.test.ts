@@ -93,7 +93,7 @@ describe('who is asked', () => {
   it.each([
     [{ isHeartbeating: false }, 'heartbeats are off (vip_heartbeat), and only by them is another node asked'],
     [{ voters: [] }, 'this node does not know yet who else there is'],
-    [{ voters: ['b', 'c'] }, 'a is not among the voters, which alone hear each other'],
+    [{ voters: ['b', 'c'] }, 'a hears none of the others (b, c)'],
     [{ voters: ['a'] }, 'a is the only node'],
     [{}, 'a hears none of the others (b, c, d, e)'],
   ] as const)('nobody on an owner with %o, and it says so', async (change, words) => {
@@ -129,6 +129,21 @@ describe('what the owner holds', () => {
     const [, rival] = lines(holdingSteps(testimony({ holding: says({ ...HELD, rival: STRANGER }) })));
     expect(rival).toMatch(
       /^bad a has heard 02:00:00:00:00:0f answer for 192\.0\.2\.10 too \(ADDRESS_ANSWERED_ELSEWHERE\)/,
+    );
+  });
+
+  it('names another that it heard as a node where it is one, and as gone where nobody hears it now', () => {
+    const holding = says({ ...HELD, rival: MAC_C });
+    const both = { node: 'c', says: says(heard(MAC_C, MAC_A)) };
+    const [, node] = lines(
+      holdingSteps(testimony({ holding, asked: [{ node: 'b', says: says(heard(MAC_B, MAC_A, MAC_C)) }, both] })),
+    );
+    expect(node).toMatch(
+      /^bad a has heard 02:00:00:00:00:0c \(c\) answer for 192\.0\.2\.10 too \(ADDRESS_ANSWERED_BY_NODE\) → See what has it on c/,
+    );
+    const [, past] = lines(holdingSteps(testimony({ holding, asked: [both] })));
+    expect(past).toMatch(
+      /^\? a has heard 02:00:00:00:00:0c \(c\) answer for 192\.0\.2\.10 too; nobody who asked hears that now/,
     );
   });
 

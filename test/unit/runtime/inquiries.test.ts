@@ -163,7 +163,10 @@ describe('a node that is heard', () => {
   it('is not asked any more once it is silent', async () => {
     const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
     await introduce(a, b);
+    // Heard each 300 ms or each 3 s: those without a vote speak seldom.
     a.later = 2_500;
+    expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: true, reply: { kind: 'not-held' } });
+    a.later = 3_500;
     expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: false, reason: 'unheard' });
     expect(await a.beats.inquire('n9', QUESTION)).toEqual({ ok: false, reason: 'unheard' });
   });
