@@ -18,7 +18,8 @@ import { obstacle } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
 import { addressKey, isLoopback, isOurs, isOwnMac, looksLikeVip } from './kernel-view.ts';
 import { wantedPrefixes } from './names.ts';
-import { assess, isSuspect, viewRules } from './assessment.ts';
+import { assess, isSuspect } from './assessment.ts';
+import { viewRules } from './view-rules.ts';
 import { vipLink, type AgentRules, type AgentState } from './state.ts';
 
 /** A vip machine's output that is worth telling, with the address it is about. */

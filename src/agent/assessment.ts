@@ -17,11 +17,12 @@ import {
   majorityLostAt,
   replacedBy,
   succession,
-  type ViewRules,
 } from '../leader/view.ts';
 import { isWireSilent } from '../vip/vip.ts';
 import { isEligible, servesOnly } from './eligibility.ts';
+import { isReserved } from './reserved.ts';
 import type { AgentRules, AgentState } from './state.ts';
+import { viewRules } from './view-rules.ts';
 
 /** Who holds nothing for this long while the Lease names him is not about to take over: he has let go, or can't. */
 export const IDLE_HOLDER_MS = 2000;
@@ -29,18 +30,6 @@ export const IDLE_HOLDER_MS = 2000;
 export const LOST_AFTER_MS = 1500;
 /** How long a write that succeeded says that the API takes writes. */
 export const WRITE_PROOF_MS = 3000;
-
-const VIEW_RULES = new WeakMap<AgentRules, ViewRules>();
-
-/** One object for each rules: what the view remembers, it remembers with it. */
-export function viewRules(rules: AgentRules): ViewRules {
-  const known = VIEW_RULES.get(rules);
-  if (known !== undefined) return known;
-  const { intervalMs, multiplier } = rules.heartbeat;
-  const made = { self: rules.node, intervalMs, multiplier };
-  VIEW_RULES.set(rules, made);
-  return made;
-}
 
 interface Assessed {
   readonly rules: AgentRules;
@@ -105,7 +94,7 @@ function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assess
 /** The order of succession as this node sees it, itself included where it could serve. */
 export function nextInLine(rules: AgentRules, state: AgentState, now: MonotonicMs): readonly string[] {
   const self = {
-    isEligible: isEligible(rules, state) && !state.peers.isDrainedByOperator,
+    isEligible: isEligible(rules, state) && !state.peers.isDrainedByOperator && !isReserved(rules, state, now),
     isDraining: isDraining(state),
     isApiWorking: isApiWorking(rules, state, now),
     priority: rules.heartbeat.priority,

@@ -8,10 +8,12 @@ import { after, earliest, type MonotonicMs } from '../base/time.ts';
 import { missesOf, paceOf } from '../leader/others.ts';
 import { hearsBitmap, holding, isMissing, isVoter, type Voter, type VoterSet } from '../leader/view.ts';
 import type { VipState } from '../vip/vip.ts';
-import { idleHolder, isApiWorking, isDraining, nextInLine, ownTerm, viewRules } from './assessment.ts';
+import { idleHolder, isApiWorking, isDraining, nextInLine, ownTerm } from './assessment.ts';
+import { viewRules } from './view-rules.ts';
 import type { Effect } from './effect.ts';
 import { isEligible, servesOnly } from './eligibility.ts';
 import type { AgentEvent } from './event.ts';
+import { isReserved } from './reserved.ts';
 import { withPeers, type AgentRules, type AgentState } from './state.ts';
 
 type Beat = Extract<Effect, { kind: 'heartbeat.send' }>['beat'];
@@ -143,7 +145,7 @@ function ownBeat(rules: AgentRules, state: AgentState, now: MonotonicMs): Beat {
     supports: place < 0 ? undefined : place,
     term: ownTerm(state),
     isApiWorking: isApiWorking(rules, state, now),
-    isEligible: isEligible(rules, state) && !state.peers.isDrainedByOperator,
+    isEligible: isEligible(rules, state) && !state.peers.isDrainedByOperator && !isReserved(rules, state, now),
     isDraining: isDraining(state) || (rules.services?.isEnabled === true && state.lifecycle !== 'running'),
     isHolding: servesOnly(rules) ? isServing(state, now) : isHolding(state, now),
     isLeading: isActing(state, now),

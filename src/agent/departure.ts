@@ -8,7 +8,9 @@ import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import { isApiAway } from '../leader/tenure.ts';
 import { isHeard } from '../leader/view.ts';
 import type { AgentEvent } from './event.ts';
-import { nextInLine, viewRules } from './assessment.ts';
+import { isReserved } from './reserved.ts';
+import { nextInLine } from './assessment.ts';
+import { viewRules } from './view-rules.ts';
 import { withPeers, type AgentRules, type AgentState, type MoveCause } from './state.ts';
 
 /** How long the successor may take from the Lease's naming it to its first heartbeat as holder. */
@@ -19,6 +21,7 @@ const PREEMPT_AFTER_MS = 10_000;
 /** Why the addresses should be somewhere else, though this node could still serve them. */
 export function unwillingness(rules: AgentRules, state: AgentState, now: MonotonicMs): MoveCause | undefined {
   if (state.lifecycle !== 'running') return 'shutdown';
+  if (isReserved(rules, state, now)) return 'preempted';
   if (state.peers.isDrainedByOperator) return 'drain';
   // A cordoned node is the best there is when every node is cordoned, or when it is the only one.
   if (state.peers.isDrainedByNode && hasUndrainedPeer(rules, state, now)) return 'drain';

@@ -7,10 +7,12 @@ import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import { readVoters, VOTERS_ANNOTATION, wantedVoters, writeVoters, type Member } from '../leader/voters.ts';
 import { followOthers, hearOther, othersDeadline } from '../leader/others.ts';
 import { ageView, changeVoters, hearHeartbeat, idleSince, isVoter, viewDeadline } from '../leader/view.ts';
-import { IDLE_HOLDER_MS, isDraining, isLeaseStale, suspectLeaseAt, viewRules, WRITE_PROOF_MS } from './assessment.ts';
+import { IDLE_HOLDER_MS, isDraining, isLeaseStale, suspectLeaseAt, WRITE_PROOF_MS } from './assessment.ts';
+import { viewRules } from './view-rules.ts';
 import { beatSpacingMs } from './beat.ts';
 import type { Effect } from './effect.ts';
 import type { AgentEvent } from './event.ts';
+import { servesOnly } from './eligibility.ts';
 import { isOurs } from './kernel-view.ts';
 import { withPeers, type AgentRules, type AgentState, type KernelView } from './state.ts';
 
@@ -142,7 +144,8 @@ function selfAsMember(rules: AgentRules, state: AgentState): Member | undefined 
   const addresses = isKnown ? known.addresses : ownAddresses(rules, kernel, { ifindex, vips });
   if (!isKnown) OWN_ADDRESSES.set(kernel, { rules, ifindex, vips, addresses });
   if (addresses.length === 0) return undefined;
-  return { name: rules.node, addresses, port: rules.heartbeat.port, isLeaving: isDraining(state) };
+  const isServicesOnly = servesOnly(rules) ? { isServicesOnly: true } : {};
+  return { name: rules.node, addresses, port: rules.heartbeat.port, isLeaving: isDraining(state), ...isServicesOnly };
 }
 
 /** This node's ordinary addresses on the interface of the VIPs, one per family. */

@@ -2,15 +2,19 @@
  * What is wrong with this node right now, each with what to type next: told once when it appears, and once when it is gone.
  */
 
+import { after, type MonotonicMs } from '../base/time.ts';
 import { ERRORS, fillRemedy, type ErrorCode } from '../base/errors.ts';
 import type { Effect } from './effect.ts';
 import { obstacle } from './eligibility.ts';
+import { CONTROL_PLANE_ANNOTATION, isReserved } from './reserved.ts';
 import { logEffect, type Told } from './note.ts';
 import type { AgentRules, AgentState, Problem } from './state.ts';
 
+const ABANDONED_MS = 60_000;
+
 /** Compares the node's problems with those already told. */
-export function reportProblems(rules: AgentRules, state: AgentState): Told {
-  const problems = currentProblems(rules, state);
+export function reportProblems(rules: AgentRules, state: AgentState, now: MonotonicMs): Told {
+  const problems = currentProblems(rules, state, now);
   if (problems.size === 0 && state.problems.size === 0) return { state, effects: [] };
   const effects: Effect[] = [];
   for (const [key, problem] of problems) {
@@ -26,7 +30,7 @@ export function reportProblems(rules: AgentRules, state: AgentState): Told {
   return effects.length === 0 ? { state, effects } : { state: { ...state, problems }, effects };
 }
 
-function currentProblems(rules: AgentRules, state: AgentState): ReadonlyMap<string, Problem> {
+function currentProblems(rules: AgentRules, state: AgentState, now: MonotonicMs): ReadonlyMap<string, Problem> {
   const problems = new Map<string, Problem>();
   const blocked = obstacle(rules, state);
   if (blocked?.code !== undefined) {
@@ -49,10 +53,24 @@ function currentProblems(rules: AgentRules, state: AgentState): ReadonlyMap<stri
     const context = { port: String(rules.heartbeat.port), peers: peers.join(', ') };
     problems.set('HEARTBEATS_UNHEARD', problem('HEARTBEATS_UNHEARD', 'no other candidate is heard', context));
   }
+  if (isReserved(rules, state, now) && isAbandoned(state, now)) {
+    const lease = `${rules.leaseNamespace}/${rules.leaseName}`;
+    const context = { namespace: rules.leaseNamespace, name: rules.leaseName, annotation: CONTROL_PLANE_ANNOTATION };
+    const message = `nobody leads ${lease}, which is for nodes with the control plane's address`;
+    problems.set('LEASE_RESERVED', problem('LEASE_RESERVED', message, context));
+  }
   if (state.election.impostorChanges > 0) {
     problems.set('DUPLICATE_IDENTITY', problem('DUPLICATE_IDENTITY', `another process is ${rules.node} too`, {}));
   }
   return problems;
+}
+
+/** A minute after the Lease ended nobody has taken it, or it was released. */
+function isAbandoned({ election }: AgentState, now: MonotonicMs): boolean {
+  const { observed } = election;
+  if (observed?.lease === undefined) return false;
+  const durationMs = observed.lease.holder === '' ? 0 : observed.lease.durationMs;
+  return now >= after(observed.at, durationMs + ABANDONED_MS);
 }
 
 function problem(code: ErrorCode, message: string, context: Readonly<Record<string, string>>): Problem {

@@ -35,6 +35,7 @@ import { nameDeadline, stepNames } from './names.ts';
 import { followVoters, hearPeers, peersDeadline, registerEffects, votersToWrite } from './peers.ts';
 import { reportProblems } from './problems.ts';
 import { reportTurn } from './report.ts';
+import { isReservedFor, reservation } from './reserved.ts';
 import { partKernelNews } from './services/found.ts';
 import { isServicesGone, isServing, servicesDeadline, stepServices } from './services/step.ts';
 import type { AgentRules, AgentState, KernelView } from './state.ts';
@@ -70,7 +71,7 @@ export function step(rules: AgentRules, before: AgentState, happened: AgentEvent
   const registered = registerEffects(rules, told.state, now);
   const stopped = finishStop(rules, registered.state, now);
   const reported = reportTurn(rules, stopped.state, { outputs: withdrawn.outputs, notes: held.notes, event }, now);
-  const problems = reportProblems(rules, reported.state);
+  const problems = reportProblems(rules, reported.state, now);
   return {
     state: problems.state,
     effects: joined(
@@ -175,19 +176,23 @@ interface Elected {
 }
 
 function elect(rules: AgentRules, state: AgentState, event: AgentEvent, now: MonotonicMs): Elected {
-  const isWilling = isEligible(rules, state) && unwillingness(rules, state, now) === undefined;
-  const eligible: ElectionEvent = { kind: 'eligible', isEligible: isWilling };
   const begun: Elected = { state, outputs: NONE };
-  const heard = isElectionEvent(event) ? applyElection(rules, begun, event, now) : begun;
+  // A Lease that is seen released, or for the first time, isn't taken before it is known whose it is.
+  const isOthers = event.kind === 'lease.observed' && isReservedFor(rules, event.lease);
+  const ready = isOthers ? applyElection(rules, begun, { kind: 'eligible', isEligible: false }, now) : begun;
+  const heard = isElectionEvent(event) ? applyElection(rules, ready, event, now) : ready;
+  const isWilling = isEligible(rules, heard.state) && unwillingness(rules, heard.state, now) === undefined;
+  const eligible: ElectionEvent = { kind: 'eligible', isEligible: isWilling };
   return applyElection(rules, heard, eligible, now);
 }
 
 function applyElection(rules: AgentRules, turn: Elected, event: ElectionEvent, now: MonotonicMs): Elected {
   const voters = votersToWrite(rules, turn.state, now);
+  const reserved = reservation(rules, turn.state);
   const election =
-    voters === undefined
+    voters === undefined && reserved === undefined
       ? rules.election
-      : { ...rules.election, annotations: { ...rules.election.annotations, ...voters } };
+      : { ...rules.election, annotations: { ...rules.election.annotations, ...voters, ...reserved } };
   const stepped = stepElection(election, turn.state.election, assess(rules, turn.state, now), event, now);
   const isSame = stepped.state === turn.state.election;
   let state: AgentState = isSame ? turn.state : { ...turn.state, election: stepped.state };

@@ -2,7 +2,8 @@
 
 import type { MonotonicMs } from '../base/time.ts';
 import { isMissing } from '../leader/view.ts';
-import { assess, isSuspect, viewRules } from './assessment.ts';
+import { assess, isSuspect } from './assessment.ts';
+import { viewRules } from './view-rules.ts';
 import type { AgentRules, AgentState, Suspicion } from './state.ts';
 
 export function noteSuspicion(rules: AgentRules, state: AgentState, now: MonotonicMs): AgentState {

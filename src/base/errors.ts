@@ -110,6 +110,12 @@ export const ERRORS = {
     summary: 'No heartbeat of any other candidate arrives, so a lost node is noticed only when its Lease expires.',
     remedy: 'Allow UDP port {port} between the nodes ({peers}); `holdfast status` on each shows whom it hears.',
   },
+  LEASE_RESERVED: {
+    summary:
+      'Nobody leads the election, and this node may not: the Lease is for nodes that hold the address of the control plane.',
+    remedy:
+      "Start Holdfast on a control-plane node. If the control plane's address is no longer Holdfast's: `kubectl -n {namespace} annotate lease {name} {annotation}-`.",
+  },
   LEASE_INVALID: {
     summary: 'The election Lease has contents Holdfast cannot use.',
     remedy: 'Inspect it with `kubectl -n {namespace} get lease {lease} -o yaml`.',

@@ -23,6 +23,8 @@ const VERSIONS = 'holdfast.io/heartbeat-versions';
 const INCARNATION = 'holdfast.io/incarnation';
 const API_ENDPOINT = 'holdfast.io/api-endpoint';
 const LEAVING = 'holdfast.io/leaving';
+/** 'true': a node without the control plane's address. */
+const SERVICES_ONLY = 'holdfast.io/services-only';
 /** What the runtime says of this node for the sake of Services (runtime/services/published-facts.ts). */
 const FACTS = 'holdfast.io/services';
 /** Longer ones are none. */
@@ -203,6 +205,7 @@ export function decodeMember(raw: JsonObject): RegisteredMember | undefined {
     addresses: addresses.slice(0, ADDRESSES_MAX),
     port,
     isLeaving: annotations[LEAVING] === 'true',
+    ...(annotations[SERVICES_ONLY] === 'true' ? { isServicesOnly: true } : {}),
     apiEndpoint: asText(annotations[API_ENDPOINT]),
     facts: factsOf(annotations),
   };
@@ -218,7 +221,7 @@ function mergedAnnotations(
   member: Member,
   details: MemberDetails,
 ): Readonly<Record<string, string>> {
-  const { [FACTS]: _, ...others } = before;
+  const { [FACTS]: _, [SERVICES_ONLY]: __, ...others } = before;
   return { ...others, ...annotationsOf(member, details) };
 }
 
@@ -230,6 +233,7 @@ function annotationsOf(member: Member, details: MemberDetails): Readonly<Record<
     [INCARNATION]: details.incarnation,
     [API_ENDPOINT]: details.apiEndpoint ?? '',
     [LEAVING]: String(member.isLeaving),
+    ...(member.isServicesOnly === true ? { [SERVICES_ONLY]: 'true' } : {}),
     ...(details.facts === undefined ? {} : { [FACTS]: details.facts }),
   };
 }

@@ -12,6 +12,8 @@ import { VOTERS_MAX, type Voter, type VoterSet } from './view.ts';
 export interface Member extends Voter {
   /** Leaves in order: counted out at once. */
   readonly isLeaving: boolean;
+  /** It has no address of the control plane to hold, and votes where there is room; absent: it has one. */
+  readonly isServicesOnly?: boolean | undefined;
 }
 
 /** On the election Lease: JSON of a VoterSet. */
@@ -59,12 +61,18 @@ export function writeVoters(set: VoterSet): string {
   return JSON.stringify({ epoch: set.epoch, voters });
 }
 
+/** Those who may hold the control plane's address first, else in the order given. */
+function firstServing(voters: readonly Voter[], servants: ReadonlySet<string>): readonly Voter[] {
+  return voters.toSorted((a, b) => Number(servants.has(a.name)) - Number(servants.has(b.name)));
+}
+
 /**
  * The set the leader wants: itself and every registered member that is not leaving and has been heard lately (or has only
- * just registered), present voters before newcomers, at most so many. The present set when nothing changes.
+ * just registered), who may hold the control plane's address before who only answers for Services, and present voters
+ * before newcomers; at most so many. The present set when nothing changes.
  */
 export function wantedVoters(options: {
-  readonly self: Voter;
+  readonly self: Member;
   readonly present: VoterSet | undefined;
   readonly members: readonly Member[];
   /** When each was last heard, or first seen as a member. */
@@ -87,7 +95,11 @@ export function wantedVoters(options: {
   const added = [...byName.values()]
     .filter((voter) => !keptNames.has(voter.name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  const chosen = [...kept, ...added].slice(0, votersMax);
+  const servants = new Set(members.flatMap(({ name, isServicesOnly }) => (isServicesOnly === true ? name : [])));
+  if (self.isServicesOnly === true) servants.add(self.name);
+  const all = [...kept, ...added];
+  // Only where not all have room: a place is a bit in each bitmap, and stays where it is.
+  const chosen = (all.length <= votersMax ? all : firstServing(all, servants)).slice(0, votersMax);
   const voters = chosen.some((voter) => voter.name === self.name) ? chosen : [...chosen.slice(0, votersMax - 1), self];
   const isSame = present !== undefined && JSON.stringify(present.voters) === JSON.stringify(voters);
   return isSame ? present : { epoch: (present?.epoch ?? 0) + 1, voters };

@@ -4,7 +4,8 @@
  * what it knows and says that nobody was asked.
  */
 
-import { isDraining, viewRules } from '../agent/assessment.ts';
+import { isDraining } from '../agent/assessment.ts';
+import { viewRules } from '../agent/view-rules.ts';
 import { wantedPrefixes } from '../agent/names.ts';
 import type { AgentRules, AgentState } from '../agent/state.ts';
 import { parseIp, type Ip } from '../base/ip.ts';

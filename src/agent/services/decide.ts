@@ -11,7 +11,7 @@ import { isOtherDraining } from '../../leader/others.ts';
 import { isHeard } from '../../leader/view.ts';
 import type { AddressDuty } from '../../services/duty.ts';
 import { isSamePrefix } from '../../base/ip.ts';
-import { viewRules } from '../assessment.ts';
+import { viewRules } from '../view-rules.ts';
 import { isControlPlane, isHost } from './found.ts';
 import { isLeaving, ownerAmong } from './liveness.ts';
 import { joinMove, settleOne, type Decision } from './moves.ts';

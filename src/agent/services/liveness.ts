@@ -25,7 +25,8 @@ import {
   type ViewState,
 } from '../../leader/view.ts';
 import type { AddressDuty } from '../../services/duty.ts';
-import { isApiWorking, isDraining, viewRules } from '../assessment.ts';
+import { isApiWorking, isDraining } from '../assessment.ts';
+import { viewRules } from '../view-rules.ts';
 import type { AgentRules, AgentState } from '../state.ts';
 import type { Liveness, ServicesState } from './state.ts';
 

@@ -8,7 +8,13 @@ const VOTERS = ['b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'];
 /** 'a' hears all nine and has nothing yet. */
 function ready(order: readonly string[]): ServiceScript {
   const node = new ServiceScript(VOTERS).ready();
-  const members = ['a', ...VOTERS].map((name) => ({ name, addresses: ['192.0.2.9'], port: 6460, isLeaving: false }));
+  const members = ['a', ...VOTERS].map((name) => ({
+    name,
+    addresses: ['192.0.2.9'],
+    port: 6460,
+    isLeaving: false,
+    isServicesOnly: true,
+  }));
   node.at(500, { kind: 'members.observed', members });
   node.duty(600, [dutyOf(S4, order)]);
   node.go(1000);
