@@ -113,6 +113,7 @@ class Manager {
     const { log } = this.#options;
     const exit = Promise.withResolvers<number>();
     const performer = openPerformer({
+      addressProtocol: this.#rules.addressProtocol,
       netfd: this.#netfd,
       kernel: this.#kernel,
       lease: this.#kube.lease,

@@ -31,6 +31,8 @@ export interface PerformerOptions {
   readonly lease: LeaseApi;
   readonly recordEvent: RecordEvent;
   readonly candidacy: Pick<Candidacy, 'perform'>;
+  /** rtnetlink address protocol that marks an address as ours. */
+  readonly addressProtocol: number;
   readonly log: Log;
   readonly dispatch: (event: AgentEvent) => void;
   /** Whether a frame about the address means anything to the core as it is now. */
@@ -87,7 +89,7 @@ class RuntimePerformer implements Performer {
         return this.#answer(effect.attempt, 'write', lease.update(effect.lease, effect.stamp));
       case 'address.add':
         this.#ender.keep(effect.prefix.ip);
-        return this.#attempt(effect, effect.prefix.ip, () => kernel.addAddress(effect));
+        return this.#attempt(effect, effect.prefix.ip, () => kernel.addAddress({ ...effect, protocol: this.#options.addressProtocol }));
       case 'address.delete':
         return this.#attempt(effect, effect.prefix.ip, () => void kernel.deleteAddress(effect));
       case 'connections.end':

@@ -2,13 +2,18 @@
 
 import type { AgentRules } from '../agent/state.ts';
 import type { Config } from '../config/config.ts';
-import { HOLDFAST_ADDRESS_PROTOCOL } from '../protocol/netlink/constants.ts';
+import { HOLDFAST_ADDRESS_PROTOCOL, HOLDFAST_SERVICES_PROTOCOL } from '../protocol/netlink/constants.ts';
 
 /**
  * A CAS on a healthy API takes milliseconds; an etcd that has lost its leader takes a second to find another. Who claims
  * after this has a majority behind it and a silent wire before it, and asks the API all the same.
  */
 const CLAIM_PATIENCE_MS = 100;
+
+/** Two processes on one node, one for each, don't take each other's addresses for leftovers. */
+function addressProtocolOf({ vip, services }: Pick<Config, 'vip' | 'services'>): number {
+  return vip.sources.length === 0 && services !== undefined ? HOLDFAST_SERVICES_PROTOCOL : HOLDFAST_ADDRESS_PROTOCOL;
+}
 
 /** `isHeartbeating`: whether this process takes part in heartbeats, which takes more than the configuration. */
 export function rulesOfConfig(config: Config, incarnation: string, isHeartbeating: boolean): AgentRules {
@@ -49,7 +54,7 @@ export function rulesOfConfig(config: Config, incarnation: string, isHeartbeatin
       isPreempting: heartbeat.isPreempting,
     },
     apiHealth: { rise: apiHealth.rise, fall: apiHealth.fall },
-    addressProtocol: HOLDFAST_ADDRESS_PROTOCOL,
+    addressProtocol: addressProtocolOf(config),
     ...(config.services === undefined ? {} : { services: { isEnabled: true } }),
   };
 }

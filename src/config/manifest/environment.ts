@@ -27,10 +27,29 @@ export interface ProbeTarget {
   readonly port: number;
 }
 
-/** The settings a manifest is made from: those given, and a port for the probes. */
+/** What one process has and a second on the same node can't: for the one that serves Services beside the control plane's. */
+export const SECOND = {
+  prometheus_server: ':2113',
+  health_check_port: String(PROBE_PORT + 1),
+  vip_heartbeat_port: '6461',
+  vip_status_socket: '@holdfast-services',
+} as const satisfies Partial<Record<OptionName, string>>;
+
+/**
+ * The settings a manifest is made from: those given, and a port for the probes. A process for Services alone gets ports of
+ * its own, so that it may run where a static pod holds the control plane's address.
+ */
 export function manifestValues(values: Values): Values {
-  if (values.health_check_port.source !== 'default') return values;
-  return { ...values, health_check_port: { value: String(PROBE_PORT), source: 'flag' } };
+  const isSecond = values.cp_enable.value !== 'true' && values.svc_enable.value === 'true';
+  const wanted: Readonly<Partial<Record<OptionName, string>>> = isSecond
+    ? SECOND
+    : { health_check_port: String(PROBE_PORT) };
+  const made: Record<OptionName, Values[OptionName]> = { ...values };
+  for (const option of OPTIONS) {
+    const value = wanted[option.name];
+    if (value !== undefined && values[option.name].source === 'default') made[option.name] = { value, source: 'flag' };
+  }
+  return made;
 }
 
 /** Settings that differ from their defaults and the essential ones, in the order of the table, then the node name. */

@@ -105,6 +105,8 @@ export interface AddAddress {
   readonly validSeconds: number;
   /** rtnetlink scope: 'global' is universe. The kernel ignores it in IPv6. */
   readonly scope: 'global' | 'host';
+  /** IFA_PROTO. Default HOLDFAST_ADDRESS_PROTOCOL. */
+  readonly protocol?: number | undefined;
 }
 
 /**
@@ -127,7 +129,7 @@ export function encodeAddAddress(sequence: number, request: AddAddress): Uint8Ar
       encodeAttribute(IFA_FLAGS, encodeU32(flags)),
       encodeAttribute(IFA_ADDRESS, prefix.ip.bytes),
       encodeAttribute(IFA_CACHEINFO, encodeU32(0, validSeconds, 0, 0)),
-      encodeAttribute(IFA_PROTO, Uint8Array.of(HOLDFAST_ADDRESS_PROTOCOL)),
+      encodeAttribute(IFA_PROTO, Uint8Array.of(request.protocol ?? HOLDFAST_ADDRESS_PROTOCOL)),
     ],
   );
 }

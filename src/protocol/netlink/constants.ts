@@ -107,3 +107,5 @@ export const LIFETIME_FOREVER = 0xffff_ffff;
 
 /** IFA_PROTO that marks an address as Holdfast's ('H'); the kernel's own values are 1 … 3 (linux/if_addr.h). */
 export const HOLDFAST_ADDRESS_PROTOCOL = 0x48;
+/** The same of a process for Services alone ('I'): one beside it, for the control plane, has addresses of its own. */
+export const HOLDFAST_SERVICES_PROTOCOL = 0x49;
