@@ -89,7 +89,9 @@ class RuntimePerformer implements Performer {
         return this.#answer(effect.attempt, 'write', lease.update(effect.lease, effect.stamp));
       case 'address.add':
         this.#ender.keep(effect.prefix.ip);
-        return this.#attempt(effect, effect.prefix.ip, () => kernel.addAddress({ ...effect, protocol: this.#options.addressProtocol }));
+        return this.#attempt(effect, effect.prefix.ip, () =>
+          kernel.addAddress({ ...effect, protocol: this.#options.addressProtocol }),
+        );
       case 'address.delete':
         return this.#attempt(effect, effect.prefix.ip, () => void kernel.deleteAddress(effect));
       case 'connections.end':
