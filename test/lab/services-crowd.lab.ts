@@ -13,18 +13,11 @@ import { ServicesCluster } from './services-cluster.ts';
 
 const NODES = 11;
 const COUNT = 20;
-/** Eleven processes share the machine: none is to be taken for lost because it waits for a core. */
-const SLOW = {
-  vip_heartbeat_interval: '250ms',
-  vip_leaseduration: '15',
-  vip_renewdeadline: '10',
-  vip_retryperiod: '2',
-};
 
 let services: ServicesCluster;
 
 beforeAll(async () => {
-  services = await ServicesCluster.create({ prefix: 'hf-k', nodes: NODES, env: { svc_election: 'true', ...SLOW } });
+  services = await ServicesCluster.create({ prefix: 'hf-k', nodes: NODES, env: { svc_election: 'true' } });
   await services.createNodes();
   for (const { name } of services.lab.nodes) await services.ready(name);
   await services.startAll();
@@ -58,6 +51,26 @@ describe('with more nodes than may vote', () => {
     expect([...owners.values()].filter((name) => names.includes(name)).length).toBeGreaterThan(0);
     await services.answered(await services.served(COUNT));
   }, 30_000);
+
+  it('who answers is explained on a node without a vote as on any other: it asks the wire, and voters', async () => {
+    const without = await withoutVote();
+    const [address = ''] = await services.served(COUNT);
+    // Eleven that begin together may still be handing addresses to one another: who answers is what is said.
+    const wire = new RegExp(`^✓ wire +asked from n\\d+ on eth0: ${address} answered by \\S+ \\(n\\d+\\) in`, 'gm');
+    for (const node of [...without.slice(0, 1), services.lab.node('n1')]) {
+      let text = '';
+      await waitFor(
+        'three that asked',
+        () => {
+          text = services.holdfast(node, ['explain', 'address', address], { mayFail: true });
+          return text.match(wire)?.length === 3 && /^✓ holding +n\d+: holding on eth0/m.test(text);
+        },
+        { deadlineMs: 20_000, everyMs: 300 },
+      ).catch((error: unknown) => {
+        throw new Error(text, { cause: error });
+      });
+    }
+  }, 60_000);
 
   it("a lost voter's addresses are answered for at once, also where one without a vote is next in line", async () => {
     const voters = services.lab.nodes.filter(({ name }) => name !== 'n1');
