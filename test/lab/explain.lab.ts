@@ -168,8 +168,9 @@ describe('where all is well', () => {
       holding: { state: 'holding', interface: 'eth0', mac: owner.mac },
     });
     expect(about.holding?.announcements).toBeGreaterThan(0);
-    expect(about.asked.map(({ node, outcome }) => [node, outcome])).toEqual(
-      others(owner).map(({ name }) => [name, 'answered']),
+    // In the order of the voters.
+    expect(about.asked.map(({ node, outcome }) => `${node} ${outcome}`).sort()).toEqual(
+      others(owner).map(({ name }) => `${name} answered`),
     );
     for (const { answers } of about.asked) {
       expect(answers).toEqual([{ mac: owner.mac, node: owner.name, afterMs: expect.any(Number) }]);
