@@ -55,8 +55,9 @@ async function addressesOf(name: string): Promise<readonly string[]> {
   return (await services.services()).find((service) => service.name === name)?.addresses ?? [];
 }
 
-function ownerOf(address: string) {
-  return services.lab.node(services.owners([address]).get(address) ?? '');
+/** Once nobody is busy taking it over. */
+async function ownerOf(address: string): Promise<LabNode> {
+  return services.lab.node((await services.ownedOnce([address])).get(address) ?? '');
 }
 
 const isIpv6 = (address: string): boolean => address.includes(':');
@@ -72,7 +73,7 @@ describe('addresses of both families', () => {
 
   it('are host addresses with a lifetime, our mark and no prefix route; an IPv6 one without duplicate detection', async () => {
     for (const address of await services.served(ADDRESSES)) {
-      const node = ownerOf(address);
+      const node = await ownerOf(address);
       const seen = kernelAddress(node, address);
       expect(seen).toMatchObject({
         interface: 'eth0',
@@ -91,13 +92,13 @@ describe('addresses of both families', () => {
 
   it('join the group of their solicitations', async () => {
     for (const address of (await services.served(ADDRESSES)).filter(isIpv6)) {
-      expect(groups(ownerOf(address), 'eth0')).toContain(groupOf(address));
+      expect(groups(await ownerOf(address), 'eth0')).toContain(groupOf(address));
     }
   });
 
   it('are never the source of what the node sends', async () => {
     for (const address of await services.served(ADDRESSES)) {
-      const node = ownerOf(address);
+      const node = await ownerOf(address);
       const { client } = services.lab;
       const [to, from] = isIpv6(address) ? [client.ipv6, node.ipv6] : [client.ipv4, node.ipv4];
       expect(sourceFor(node, to ?? '')).toBe(from);
@@ -118,7 +119,7 @@ describe('on the wire', () => {
       const frames = services.cluster.capture.announcements(address, madeAtMs);
       const [first] = frames;
       if (first === undefined) throw new Error(`${address} was not announced`);
-      const { mac } = ownerOf(address);
+      const { mac } = await ownerOf(address);
       expect(new Set(frames.map(({ hardware }) => hardware))).toEqual(new Set([mac]));
       const moments = frames.map(({ atMs }) => atMs - first.atMs);
       const isReply = ({ kind }: NeighbourFrame): boolean => kind === 'arp-reply';
@@ -154,7 +155,7 @@ describe('on the wire', () => {
     for (const address of await addressesOf('web-both')) {
       const from = nowMs();
       claimFromOutside(services.lab, address);
-      const node = ownerOf(address);
+      const node = await ownerOf(address);
       const defence = await waitFor('a defence', () =>
         services.cluster.capture.announcements(address, from).find((frame) => frame.from === node.name),
       );
@@ -204,6 +205,15 @@ describe('an interface that comes later', () => {
     await waitFor('the client finds it', () => neighbourOf(lab.client, six) === macOf(node, 'eth1'), {
       deadlineMs: 5_000,
     });
+    // A node whose interface has no address of the subnet any more may not answer for it.
+    const place = lab.nodes.indexOf(node);
+    ip(node, ['addr', 'del', `fd77:7::${11 + place}/64`, 'dev', 'eth1']);
+    await waitFor(
+      'another node has it',
+      () => lab.nodes.some((each) => each !== node && kernelAddress(each, six) !== undefined),
+      { deadlineMs: 10_000 },
+    );
+    await waitFor('this one has let go', () => kernelAddress(node, six) === undefined);
   }, 60_000);
 });
 
