@@ -168,6 +168,7 @@ async function create(
     program.standstill?.begin(cluster);
     const { firstMs, lastMs } = await services.create();
     const isAnswered = await isDone(Promise.all([services.served(patienceMs), asker.all(patienceMs)]));
+    if (!isAnswered) tellUnanswered(cluster, pool, asker);
     const creatingCpuMs = cpuOf(program, cluster).map((ms, index) => ms - (before[index] ?? 0));
     const creating = await program.standstill?.end(cluster);
     const lastAnswer = Math.max(...[...asker.answers.values()].map(({ atMs }) => atMs));
@@ -241,6 +242,14 @@ async function lose(
   } finally {
     await asker.close();
   }
+}
+
+/** For whoever looks into it: some of them, and what the programs said last. */
+function tellUnanswered(cluster: Cluster, pool: readonly string[], asker: Asker): void {
+  const dark = pool.filter((address) => !asker.answers.has(address)).slice(0, 5);
+  for (const address of dark)
+    console.error(`${address} is on ${cluster.lab.whoHolds(address).join(', ') || 'no interface'}`);
+  console.error(cluster.logs(5));
 }
 
 /** False: patience was over; why is told at once. */
