@@ -80,17 +80,26 @@ export function* eachOfDraft<Value>(draft: Draft<Value>): Generator<readonly [st
   for (const [part, { entries }] of draft.before.parts.entries()) yield* draft.copies.get(part) ?? entries;
 }
 
-/** The keys of entries that are due, at most `limit` of them; parts in which nothing is due are not looked into. */
+/**
+ * The keys of entries that are due, at most `limit` of them; parts in which nothing is due are not looked into. The part
+ * that has waited longest comes first: with more due than is done in a turn, nobody waits for ever.
+ */
 export function dueInDraft<Value>(
   draft: Draft<Value>,
   due: { readonly deadlineOf: (value: Value) => MonotonicMs; readonly now: MonotonicMs; readonly limit: number },
 ): readonly string[] {
   const keys: string[] = [];
   if (draft.before.dueAt > due.now && draft.copies.size === 0) return keys;
-  for (const [part, { entries, dueAt }] of draft.before.parts.entries()) {
-    const copy = draft.copies.get(part);
-    if (copy === undefined && dueAt > due.now) continue;
-    for (const [key, value] of copy ?? entries) {
+  const parts: { readonly entries: ReadonlyMap<string, Value>; readonly dueAt: MonotonicMs }[] = [];
+  draft.before.parts.forEach((part, index) => {
+    const copy = draft.copies.get(index);
+    if (copy !== undefined) parts.push({ entries: copy, dueAt: part.dueAt });
+    else if (part.dueAt <= due.now) parts.push(part);
+  });
+  // NEVER among them: no difference of two would say which is first.
+  parts.sort((a, b) => (a.dueAt < b.dueAt ? -1 : a.dueAt > b.dueAt ? 1 : 0));
+  for (const { entries } of parts) {
+    for (const [key, value] of entries) {
       if (due.deadlineOf(value) > due.now) continue;
       if (keys.length >= due.limit) return keys;
       keys.push(key);

@@ -40,8 +40,8 @@ export interface ServicesStep {
  * each at the worst). The rest follows after the loop has breathed. What an event is about comes first, and a part of what
  * is due whatever the events.
  */
-export const PORTION = 64;
-const DUE_MIN = 16;
+export const PORTION = 128;
+const DUE_MIN = 64;
 const BREATH_MS = 1;
 /** What a portion left undone that was found at start is looked for again. */
 const SETTLE_MS = 1000;
