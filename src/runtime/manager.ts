@@ -29,7 +29,7 @@ import { openExplainer, type Explainer } from './explainer.ts';
 import { frameDrop } from './frame-drop.ts';
 import { kernelTeller } from './kernel-teller.ts';
 import { startLoop, type Loop } from './loop.ts';
-import { openPerformer } from './perform.ts';
+import { openPerformer, type Performer } from './perform.ts';
 import { rulesOfConfig } from './rules.ts';
 import { openServices, type Services } from './services/services.ts';
 import { statusReport } from './status-report.ts';
@@ -112,19 +112,7 @@ class Manager {
   async run(): Promise<number> {
     const { log } = this.#options;
     const exit = Promise.withResolvers<number>();
-    const performer = openPerformer({
-      addressProtocol: this.#rules.addressProtocol,
-      netfd: this.#netfd,
-      kernel: this.#kernel,
-      lease: this.#kube.lease,
-      recordEvent: this.#kube.recordEvent,
-      candidacy: this.#candidacy,
-      log,
-      dispatch: (event) => this.#dispatch(event),
-      isAwaited: (address) => this.#loop === undefined || isFrameAwaited(this.#loop.state, address),
-      onConnectionsEnded: (address, count) => this.#metrics?.observeConnectionsEnded(address, count),
-      onExit: exit.resolve,
-    });
+    const performer = this.#openPerformer(exit.resolve);
     const metrics = this.#openMetrics();
     const pulse = openHeartbeat(now);
     this.#loop = startLoop({
@@ -169,6 +157,22 @@ class Manager {
     clearTimeout(hardStop);
     log.info('stopped', {});
     return code;
+  }
+
+  #openPerformer(onExit: (code: number) => void): Performer {
+    return openPerformer({
+      addressProtocol: this.#rules.addressProtocol,
+      netfd: this.#netfd,
+      kernel: this.#kernel,
+      lease: this.#kube.lease,
+      recordEvent: this.#kube.recordEvent,
+      candidacy: this.#candidacy,
+      log: this.#options.log,
+      dispatch: (event) => this.#dispatch(event),
+      isAwaited: (address) => this.#loop === undefined || isFrameAwaited(this.#loop.state, address),
+      onConnectionsEnded: (address, count) => this.#metrics?.observeConnectionsEnded(address, count),
+      onExit,
+    });
   }
 
   #openMetrics(): Metrics {
