@@ -247,8 +247,9 @@ async function lose(
 /** For whoever looks into it: some of them, and what the programs said last. */
 function tellUnanswered(cluster: Cluster, pool: readonly string[], asker: Asker): void {
   const dark = pool.filter((address) => !asker.answers.has(address)).slice(0, 5);
-  for (const address of dark)
+  for (const address of dark) {
     console.error(`${address} is on ${cluster.lab.whoHolds(address).join(', ') || 'no interface'}`);
+  }
   console.error(cluster.logs(5));
 }
 

@@ -31,7 +31,8 @@ it('of more that is due than a turn can do, what has waited longest comes first:
 
 function filled(): Shards<MonotonicMs> {
   const draft = draftOf<MonotonicMs>(emptyShards());
-  for (let index = 0; index < COUNT; index += 1)
+  for (let index = 0; index < COUNT; index += 1) {
     putInDraft(draft, `10.0.${index >> 8}.${index & 255}`, monotonic(1_000));
+  }
   return finishDraft(draft, deadlineOf);
 }
