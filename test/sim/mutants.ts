@@ -283,16 +283,6 @@ export const MUTANTS: readonly NamedMutant[] = [
     ),
   },
   {
-    name: 'service-two-insist',
-    isOfServices: true,
-    faults: ['node-api-silent', 'link-down'],
-    what: 'two nodes that both believe an address to be theirs both keep it',
-    breaks: ['service-one'],
-    step: onEvent((event) =>
-      event.kind === 'services.duty' ? { ...event, duty: { ...event.duty, fellows: new Set<string>() } } : event,
-    ),
-  },
-  {
     name: 'service-voteless-kept',
     isOfServices: true,
     faults: ['power-loss'],
@@ -323,7 +313,7 @@ export const MUTANTS: readonly NamedMutant[] = [
     isOfServices: true,
     faults: ['isolated', 'partition'],
     what: 'who hears nobody any more goes on answering for Services',
-    breaks: ['service-standing', 'service-one'],
+    breaks: ['service-standing', 'service-one', 'isolated'],
     step: (rules, state, event, now) => {
       const { view } = state.peers;
       const peers = new Map([...view.peers].map(([name, peer]) => [name, { ...peer, heardAt: now }] as const));
