@@ -413,5 +413,7 @@ function releaseFirst(
     { kind: 'kernel.changed', change: { kind: 'address-gone', address: found } },
     now,
   );
-  return { state: confirmed.state, effects: [...confirmed.effects, ...first.effects] };
+  // Connections are no part of it: that they end too early is a mutant of its own.
+  const early = confirmed.effects.filter(({ kind }) => kind !== 'connections.end');
+  return { state: confirmed.state, effects: [...early, ...first.effects] };
 }
