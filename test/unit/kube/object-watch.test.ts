@@ -192,7 +192,7 @@ describe('Nodes, Namespaces and the ConfigMap', () => {
     await embedded.write('POST', '/api/v1/nodes', { metadata: { name: 'n1' } });
     await synced();
     await embedded.write('PATCH', '/api/v1/nodes/n1/status', {
-      status: { conditions: [{ type: 'Ready', status: 'Unknown' }], images: [{ names: ['a'] }] },
+      status: { conditions: [{ type: 'Ready', status: 'True' }], images: [{ names: ['a'] }] },
     });
     await embedded.write('POST', SERVICES, service('later'));
     await until(() => told.flat().includes('Service'), 'a later change');
