@@ -103,7 +103,7 @@ export function servicesReport(run: ServicesRun): string {
     '- This run shared its two cores with other work, at a load average of 25 to 30.',
     '- Rules of a frozen kube-proxy stay in the kernel: nothing is lost by that itself.',
     '- A node that was switched on again is heard late where its API server refused its first question: RBAC is not there yet in',
-    '  its first seconds, and Holdfast asks for the heartbeat key again only after 30 s.',
+    '  its first seconds (Holdfast asks for the heartbeat key again after half a second, then less and less often).',
     '- Single connections lost under Cluster while the API is away are no outage of the address: DNS over UDP to the same',
     '  address loses none meanwhile, and nothing changes hands. Their cause was not looked for.',
     '- mode nftables was not run: the image of kube-proxy here has iptables alone.',
