@@ -315,6 +315,10 @@ describe('endpoints', () => {
   it('goes back to its own server as soon as that is ready', async () => {
     const other = await server(ok);
     const port = await closedPort();
+    // Its other loopback address is kept, so that no other test's server is found there and preferred for good.
+    const deaf = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve, reject) => deaf.once('error', reject).listen(port, '::1', resolve));
+    closers.push(() => deaf.close());
     const { client } = bench(other.url, port);
     await client.request(GET);
     const local = await server(ok, port);
