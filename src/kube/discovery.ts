@@ -2,6 +2,9 @@
  * Which of some resources the API serves, and in which version: custom resources come and go with their definitions.
  * Asked at first, again about once a minute, and at once when somebody has reason to doubt it: one request where none of
  * the groups is there, and one more for each version that is. A resource that isn't there is no failure.
+ *
+ * Definitions are installed one after the other, and each API server learns of them by itself: after news, or where some is
+ * expected, it is asked a few times more within a quarter of a minute (LOOKS_SOON_MS).
  */
 
 import { asArray, asObject, asText } from '../base/json.ts';
@@ -36,10 +39,14 @@ export interface DiscoveryOptions {
 export interface Discovery {
   /** Asks now, or as soon as the last time is CHECK_SPACING_MS ago. */
   check(): void;
+  /** There should be something that isn't known yet: asks as `check`, and a few times more. */
+  expect(): void;
   stop(): void;
 }
 
 export const DISCOVERY_INTERVAL_MS = 60_000;
+/** Between the answers after one that said something new, give or take a tenth. */
+export const LOOKS_SOON_MS: readonly number[] = [1_000, 2_000, 4_000, 8_000];
 /** However often it is doubted, it isn't asked more often than this. */
 export const CHECK_SPACING_MS = 1_000;
 const BACKOFF_MIN_MS = 200;
@@ -86,6 +93,9 @@ class PeriodicDiscovery implements Discovery {
   readonly #unsubscribe: () => void;
   #isDoubted = false;
   #askedAt = Number.NEGATIVE_INFINITY;
+  #served: ServedResources = new Map();
+  /** How many of LOOKS_SOON_MS are over. */
+  #looks = LOOKS_SOON_MS.length;
 
   constructor(options: DiscoveryOptions) {
     this.#options = options;
@@ -98,6 +108,11 @@ class PeriodicDiscovery implements Discovery {
     this.#pause.wake();
   }
 
+  expect(): void {
+    this.#looks = 0;
+    this.check();
+  }
+
   stop(): void {
     this.#abort.abort();
     this.#unsubscribe();
@@ -105,7 +120,7 @@ class PeriodicDiscovery implements Discovery {
   }
 
   async #run(): Promise<void> {
-    const { intervalMs = DISCOVERY_INTERVAL_MS, random = Math.random, onServed, onFailure } = this.#options;
+    const { random = Math.random, onServed, onFailure } = this.#options;
     const backoff = new Backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS, random);
     while (!this.#abort.signal.aborted) {
       this.#isDoubted = false;
@@ -114,12 +129,22 @@ class PeriodicDiscovery implements Discovery {
       if (this.#abort.signal.aborted) return;
       if (result.ok) {
         backoff.reset();
+        if (!isSame(result.served, this.#served)) this.#looks = 0;
+        this.#served = result.served;
         onServed(result.served);
       } else {
         onFailure?.(result);
       }
-      await this.#sleep(result.ok ? intervalMs * (0.9 + 0.2 * random()) : backoff.next());
+      await this.#sleep(result.ok ? this.#nextMs() * (0.9 + 0.2 * random()) : backoff.next());
     }
+  }
+
+  #nextMs(): number {
+    const { intervalMs = DISCOVERY_INTERVAL_MS } = this.#options;
+    const soon = LOOKS_SOON_MS[this.#looks];
+    if (soon === undefined) return intervalMs;
+    this.#looks += 1;
+    return Math.min(soon, intervalMs);
   }
 
   async #sleep(ms: number): Promise<void> {
@@ -127,6 +152,10 @@ class PeriodicDiscovery implements Discovery {
     const early = this.#askedAt + CHECK_SPACING_MS - performance.now();
     if (this.#isDoubted && early > 0 && !this.#abort.signal.aborted) await this.#pause.for(early);
   }
+}
+
+function isSame(a: ServedResources, b: ServedResources): boolean {
+  return a.size === b.size && [...a].every(([resource, groupVersion]) => b.get(resource) === groupVersion);
 }
 
 /** Of an APIGroupList. */

@@ -1,7 +1,7 @@
 /**
  * Every object that decides about Services: Services of type LoadBalancer, Nodes, Namespaces, EndpointSlices, kube-vip's
  * ConfigMap and, where their definitions are installed, the pools and advertisements of MetalLB and Cilium. One watch for
- * each kind and nothing else while the cluster is quiet, but a look at what is installed about once a minute.
+ * each kind and nothing else while the cluster is quiet, but a look at what is installed about once a minute (discovery.ts).
  *
  *     discovery ──served──▶ custom collections ─┐
  *                          built-in collections ┴─▶ gathered for 20 ms ──▶ onChange(kinds)
@@ -85,13 +85,17 @@ export interface ObjectWatch<T extends DecodedKinds> {
   readonly endpointSlices: ReadonlyMap<string, T['endpointSlice']>;
   /** undefined: there is none. */
   readonly configMap: T['configMap'] | undefined;
-  /** Pruned JSON (object-pruning.ts), by namespace/name or name; empty where the kind isn't installed. */
+  /** Pruned JSON (object-pruning.ts), by namespace/name or name; empty where the kind isn't installed, or not listed yet. */
   custom(kind: CustomKind): ReadonlyMap<string, JsonObject>;
+  /** Whether all objects of the kind are seen, or may not be: what there is none of, there is none of. */
+  isListed(kind: CustomKind): boolean;
   /** All that exists has been seen once, and stays seen; kinds that may not be read don't count, but for Services. */
   readonly isSynced: boolean;
   /** Beyond that, nothing says that any of it is out of date. New addresses are given only while it is. */
   readonly isCurrent: boolean;
   readonly kinds: readonly KindStatus[];
+  /** Something names an object of a kind that isn't seen here: looks whether it is installed. */
+  expectKinds(): void;
   /** Resolves after stop(); rejects with what decode or onChange threw. */
   readonly done: Promise<void>;
   stop(): void;
@@ -180,7 +184,13 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
   }
 
   custom(kind: CustomKind): ReadonlyMap<string, JsonObject> {
-    return this.#custom.get(kind)?.collection.items ?? NONE;
+    const custom = this.#custom.get(kind);
+    return custom !== undefined && hasList(custom) ? custom.collection.items : NONE;
+  }
+
+  isListed(kind: CustomKind): boolean {
+    const custom = this.#custom.get(kind);
+    return custom !== undefined && (hasList(custom) || custom.collection.problem !== undefined);
   }
 
   get isSynced(): boolean {
@@ -203,6 +213,10 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
       isCurrent,
       problem,
     }));
+  }
+
+  expectKinds(): void {
+    this.#discovery.expect();
   }
 
   stop(): void {
@@ -287,7 +301,7 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
       onAbsent: () => this.#discovery.check(),
       ...(before === undefined ? {} : { seed: before.collection.items }),
     });
-    this.#custom.set(kind, { groupVersion, collection });
+    this.#custom.set(kind, { groupVersion, collection, isSeeded: before !== undefined && hasList(before) });
   }
 
   #undiscovered(failure: ApiFailure): void {
@@ -307,6 +321,12 @@ class GatheredWatch<T extends DecodedKinds> implements ObjectWatch<T> {
 interface CustomCollection {
   readonly groupVersion: string;
   readonly collection: ObjectCollection<JsonObject>;
+  /** It began with a complete list of another version. */
+  readonly isSeeded: boolean;
+}
+
+function hasList({ collection, isSeeded }: CustomCollection): boolean {
+  return collection.hasSynced || isSeeded;
 }
 
 function customKinds(): readonly CustomKind[] {

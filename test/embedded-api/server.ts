@@ -124,9 +124,9 @@ export class EmbeddedApi {
     this.#watches.clear();
   }
 
-  /** Installs the custom resources of a group (`metallb.io`, `cilium.io`), or removes them; watches of them end. */
-  install(group: string, isInstalled = true): void {
-    this.store.install(group, isInstalled);
+  /** Installs the custom resources of a group (`metallb.io`), or one (`ipaddresspools.metallb.io`), or removes them; watches of them end. */
+  install(name: string, isInstalled = true): void {
+    this.store.install(name, isInstalled);
     if (!isInstalled) this.dropWatches();
   }
 

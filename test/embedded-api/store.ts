@@ -70,9 +70,10 @@ export class Store {
     return [...this.#kinds.values()];
   }
 
-  /** Brings the custom resources of a group (`metallb.io`), or takes them away with all their objects. */
-  install(group: string, isInstalled: boolean): void {
-    for (const kind of KINDS.filter((candidate) => candidate.isCustom === true && candidate.group === group)) {
+  /** Brings the custom resources of a group (`metallb.io`), or one of them, or takes them away with all their objects. */
+  install(name: string, isInstalled: boolean): void {
+    const isMeant = (kind: Kind): boolean => kind.group === name || qualified(kind) === name;
+    for (const kind of KINDS.filter((candidate) => candidate.isCustom === true && isMeant(candidate))) {
       const key = `${apiVersionOf(kind)}/${kind.resource}`;
       if (isInstalled) this.#kinds.set(key, kind);
       else if (this.#kinds.delete(key)) {

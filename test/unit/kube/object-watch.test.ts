@@ -257,6 +257,38 @@ describe('the pools of MetalLB and Cilium', () => {
   });
 });
 
+describe('definitions that come one after the other', () => {
+  it('are noticed soon after one another, and count once they are listed', async () => {
+    embedded.api.install('ipaddresspools.metallb.io');
+    const objects = await synced();
+    expect([objects.isListed('IPAddressPool'), objects.isListed('L2Advertisement')]).toEqual([true, false]);
+    embedded.api.faults.set([{ path: '/l2advertisements', action: { kind: 'delay', ms: 300 } }]);
+    embedded.api.install('l2advertisements.metallb.io');
+    await until(() => objects.kinds.length === 7, 'the second');
+    expect(objects.isListed('L2Advertisement')).toBe(false);
+    expect(objects.isSynced).toBe(true);
+    await until(() => objects.isListed('L2Advertisement'), 'its list');
+  });
+
+  it('are looked for at once where they are expected', async () => {
+    const objects = await synced();
+    embedded.api.install('metallb.io');
+    objects.expectKinds();
+    await until(() => objects.isListed('L2Advertisement'), 'the definitions');
+  });
+
+  it('have no objects before all of them are listed', async () => {
+    embedded.api.install('metallb.io');
+    await embedded.write('POST', POOLS, { metadata: { name: 'lan' }, spec: {} });
+    embedded.api.faults.set([{ path: '/ipaddresspools', action: { kind: 'delay', ms: 200 } }]);
+    const objects = watch();
+    await until(() => objects.kinds.length === 8, 'what is installed');
+    expect([...objects.custom('IPAddressPool')]).toEqual([]);
+    await until(() => objects.isListed('IPAddressPool'), 'the list');
+    expect([...objects.custom('IPAddressPool').keys()]).toEqual(['default/lan']);
+  });
+});
+
 describe('while the cluster is quiet', () => {
   it('nothing is asked for', async () => {
     embedded.api.install('metallb.io');
@@ -264,7 +296,8 @@ describe('while the cluster is quiet', () => {
     await synced();
     const before = requestsBut(/^WATCH/);
     for (let count = 0; count < 5; count += 1) await settle();
-    const writes = /^(WATCH|POST)/;
+    // What is installed is asked for by the clock: discovery.test.ts.
+    const writes = /^(WATCH|POST|GET other)/;
     expect(requestsBut(writes)).toEqual(before.filter((line) => !writes.test(line)));
     // 5 built-in kinds and 3 of MetalLB.
     expect(requestsBut(/^(?!WATCH)/).length).toBe(8);
