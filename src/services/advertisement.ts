@@ -23,7 +23,8 @@ export type Coverage =
   | { readonly kind: 'advertised'; readonly groups: readonly (readonly Advertisement[])[] }
   | { readonly kind: 'refused'; readonly reason: Reason };
 
-const EVERYWHERE: Coverage = Object.freeze({ kind: 'everywhere' });
+/** Of an address that needs no advertisement. */
+export const EVERYWHERE: Coverage = Object.freeze({ kind: 'everywhere' });
 
 /** Advertisements with what has been found out about them; good for one set of advertisements, pools and Services. */
 export interface CoverageBook {

@@ -9,6 +9,8 @@
  *    6 Holdfast isn't heard there                       11 no endpoint that it could send traffic to
  *                                                       12 not the leader, while svc_election is false
  *
+ * An address of a pool that is settling (pools/settling.ts) needs no advertisement if somebody has answered for it.
+ *
  * What isn't known is against nobody. A node that is only cordoned answers when no other node may: an address doesn't go
  * dark because every node is being patched, or the only one is. Where not even that helps one without a healthy kube-proxy
  * answers: its rules stay in the kernel, and where every kube-proxy is gone something else stands in for it.
@@ -22,7 +24,15 @@
 
 import type { ErrorCode } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
-import { coverageBook, coverageOf, coverageOnNode, type Coverage, type CoverageBook } from './advertisement.ts';
+import {
+  coverageBook,
+  coverageOf,
+  coverageOnNode,
+  EVERYWHERE,
+  type Coverage,
+  type CoverageBook,
+} from './advertisement.ts';
+import { VIP_HOST_ANNOTATION } from './annotations.ts';
 import {
   chooseInterface,
   configuredWish,
@@ -71,6 +81,8 @@ export interface CandidateContext {
   readonly leader: string | undefined;
   /** vip_servicesinterface: for addresses that nobody says anything of; undefined or 'auto': whose subnet holds it. */
   readonly defaultInterface?: string | undefined;
+  /** Address → the node that had it last, as recorded. */
+  readonly assignment?: ReadonlyMap<string, string>;
 }
 
 /** A context looked at once for many addresses: good until anything in it changes. */
@@ -134,7 +146,7 @@ export function surveyOf(context: CandidateContext): Survey {
 
 /** All nodes by name, each with one reason. */
 export function candidatesFor(address: ServiceAddress, survey: Survey): readonly Candidate[] {
-  const coverage = coverageOf(address, survey.book);
+  const coverage = coverageFor(address, survey);
   if (coverage.kind === 'refused') {
     const { code, message } = coverage.reason;
     return survey.nodes.map(({ name, refusal, isCordonedOnly }) =>
@@ -161,9 +173,24 @@ export function candidatesFor(address: ServiceAddress, survey: Survey): readonly
 
 /** Why no node at all may answer, whatever the nodes are like. */
 export function addressRefusals(address: ServiceAddress, survey: Survey): readonly Reason[] {
-  const coverage = coverageOf(address, survey.book);
+  const coverage = coverageFor(address, survey);
   const { refusal } = endpointNeed(address, survey.context.endpoints);
   return [...(coverage.kind === 'refused' ? [coverage.reason] : []), ...(refusal === undefined ? [] : [refusal])];
+}
+
+/** An address that is answered for loses nothing while its pool is settling: it is as if nobody knew the pool. */
+function coverageFor(address: ServiceAddress, { book, context }: Survey): Coverage {
+  const coverage = coverageOf(address, book);
+  if (coverage.kind !== 'refused' || address.pool?.isSettling !== true) return coverage;
+  return lastOwner(address, context) === undefined ? coverage : EVERYWHERE;
+}
+
+/** Who answered for the address: as recorded, else as it said itself on one of its Services. */
+function lastOwner({ address, allocations }: ServiceAddress, { assignment }: CandidateContext): string | undefined {
+  const recorded = assignment?.get(address.text);
+  if (recorded !== undefined) return recorded;
+  const hosts = allocations.map(({ service }) => service.annotations[VIP_HOST_ANNOTATION] ?? '');
+  return hosts.find((host) => host !== '');
 }
 
 function surveyNode(facts: NodeFacts, rules: ServiceRules): SurveyedNode {

@@ -197,6 +197,8 @@ export interface Pool {
   readonly isDhcp: boolean;
   /** Needs an advertisement to be answered for (MetalLB, Cilium); else it is answered for wherever it fits. */
   readonly needsAdvertisement: boolean;
+  /** Its advertisements may still be to come: until then what is answered for stays so (pools/settling.ts). Absent: false. */
+  readonly isSettling?: boolean;
   /**
    * What differs for Services of a namespace, since kube-vip looks up interface-<ns> and allow-share-<ns> apart from the
    * addresses. Read with `poolTerms` (pools/terms.ts), never by itself.

@@ -225,7 +225,8 @@ export class ServicesController {
     const { config } = this.#options;
     const kinds = this.#kinds;
     this.#kinds = new Set();
-    const booked = this.#book.update(this.#objects, kinds);
+    const booked = this.#book.update(this.#objects, kinds, now);
+    if (this.#book.wakeAt !== undefined) this.#rhythm.wakeAt(this.#book.wakeAt);
     if (!this.#isReady(state, now)) {
       this.#rhythm.wakeAt(now + 1_000);
       return undefined;

@@ -30,6 +30,8 @@ import type { PoolList } from '../../services/pools/environment.ts';
 import { readKubeVipPools } from '../../services/pools/kube-vip.ts';
 import { nextAdvertisement, nextKubeVipPools, nextPool, type Known } from '../../services/pools/last-good.ts';
 import { decodeBgpAdvertisement, decodeIpAddressPool, decodeL2Advertisement } from '../../services/pools/metallb.ts';
+import { settlePools, UNSETTLED } from '../../services/pools/settling.ts';
+import { UnknownPools } from './unknown-pools.ts';
 
 /** What the watch keeps of each object; see OBJECT_DECODERS. */
 export interface ObjectDecodings {
@@ -62,7 +64,15 @@ export function uidOf(watch: WatchedObjects, { kind, key }: ObjectRef): string |
 
 export type WatchedObjects = Pick<
   ObjectWatch<ObjectDecodings>,
-  'services' | 'nodes' | 'namespaces' | 'endpointSlices' | 'configMap' | 'custom'
+  | 'services'
+  | 'nodes'
+  | 'namespaces'
+  | 'endpointSlices'
+  | 'configMap'
+  | 'custom'
+  | 'isListed'
+  | 'isSynced'
+  | 'expectKinds'
 >;
 
 export interface BookedObjects {
@@ -85,6 +95,24 @@ const ADVERTISEMENT_DECODERS: Readonly<Partial<Record<CustomKind, (raw: unknown)
   BGPAdvertisement: decodeBgpAdvertisement,
   CiliumL2AnnouncementPolicy: decodeCiliumPolicy,
 };
+
+type Origin = Advertisement['origin'];
+
+/** Who says where addresses of a pool are answered for on this segment. */
+const ADVERTISED_BY: Readonly<Record<Origin, CustomKind>> = {
+  metallb: 'L2Advertisement',
+  cilium: 'CiliumL2AnnouncementPolicy',
+};
+const POOLS_OF: Readonly<Record<Origin, CustomKind>> = {
+  metallb: 'IPAddressPool',
+  cilium: 'CiliumLoadBalancerIPPool',
+};
+
+/** Whether there may be pools of it that aren't seen here. */
+function isUnseen(watch: WatchedObjects, origin: Origin): boolean {
+  return !watch.isListed(POOLS_OF[origin]) || !watch.isListed(ADVERTISED_BY[origin]);
+}
+
 const POOL_KINDS = new Set<WatchedKind>([
   'ConfigMap',
   'Node',
@@ -102,6 +130,8 @@ export const ALL_KINDS: ReadonlySet<WatchedKind> = new Set<WatchedKind>([
 
 export class ObjectBook {
   booked: BookedObjects;
+  /** When update is to be called although nothing happened. */
+  wakeAt: number | undefined;
   readonly #environment: PoolList;
   readonly #lists = {
     services: new KeptList<ServiceObject>(),
@@ -112,6 +142,8 @@ export class ObjectBook {
   #kubeVip: PoolList = NO_POOLS;
   #goodKubeVip: ReadonlyMap<string, Pool> = new Map();
   #configMap: ConfigMapObject | undefined;
+  #settling = UNSETTLED;
+  readonly #unknownPools = new UnknownPools();
   #poolProblems: readonly ObjectProblem[] = [];
   #sliceProblems: readonly ObjectProblem[] = [];
 
@@ -128,8 +160,8 @@ export class ObjectBook {
     };
   }
 
-  /** Takes in what has changed of these kinds. */
-  update(watch: WatchedObjects, kinds: ReadonlySet<WatchedKind>): BookedObjects {
+  /** Takes in what has changed of these kinds, and has kinds looked for that Services name pools of. `now`: see SettlingInput. */
+  update(watch: WatchedObjects, kinds: ReadonlySet<WatchedKind>, now: number): BookedObjects {
     const { services, nodes, namespaces } = this.#lists;
     if (kinds.has('Service')) services.update(watch.services);
     if (kinds.has('Node')) nodes.update(watch.nodes);
@@ -137,7 +169,9 @@ export class ObjectBook {
     // A slice that came before its Service was no news when it came (object-watch.ts): the Service is.
     const hasSliceNews = kinds.has('EndpointSlice') || kinds.has('Service');
     const endpoints = hasSliceNews ? this.#updateSlices(watch.endpointSlices) : this.booked.endpoints;
-    const pools = [...POOL_KINDS].some((kind) => kinds.has(kind)) ? this.#updatePools(watch, kinds) : this.booked;
+    const isDue = watch.isSynced !== this.#settling.isSynced || now >= (this.wakeAt ?? Number.POSITIVE_INFINITY);
+    const hasPoolNews = isDue || [...POOL_KINDS].some((kind) => kinds.has(kind));
+    const pools = hasPoolNews ? this.#updatePools(watch, kinds, now) : this.booked;
     this.booked = {
       services: services.values,
       nodes: nodes.values,
@@ -147,6 +181,8 @@ export class ObjectBook {
       advertisements: pools.advertisements,
       problems: this.#allProblems(),
     };
+    const isMissing = (origin: Origin): boolean => isUnseen(watch, origin);
+    if (watch.isSynced && this.#unknownPools.isNews(services.values, pools.pools, isMissing)) watch.expectKinds();
     return this.booked;
   }
 
@@ -174,6 +210,7 @@ export class ObjectBook {
   #updatePools(
     watch: WatchedObjects,
     kinds: ReadonlySet<WatchedKind>,
+    now: number,
   ): Pick<BookedObjects, 'pools' | 'advertisements'> {
     const problems: ObjectProblem[] = [];
     if (kinds.has('ConfigMap')) this.#readConfigMap(watch.configMap);
@@ -190,12 +227,16 @@ export class ObjectBook {
     };
     const assembled = assemblePools(sources);
     this.#poolProblems = [...problems, ...assembled.problems];
+    const isListed = (origin: Origin): boolean => watch.isListed(ADVERTISED_BY[origin]);
+    const settled = settlePools(this.#settling, { ...assembled, isListed, isSynced: watch.isSynced, now });
+    this.#settling = settled.state;
+    this.wakeAt = settled.wakeAt;
     const { pools, advertisements } = this.booked;
     return {
-      pools: isDeepStrictEqual(assembled.pools, pools) ? pools : assembled.pools,
-      advertisements: isDeepStrictEqual(assembled.advertisements, advertisements)
+      pools: isDeepStrictEqual(settled.pools, pools) ? pools : settled.pools,
+      advertisements: isDeepStrictEqual(settled.advertisements, advertisements)
         ? advertisements
-        : assembled.advertisements,
+        : settled.advertisements,
     };
   }
 

@@ -462,3 +462,34 @@ describe('candidates', () => {
     expect(one).toBe(two);
   });
 });
+
+describe('an address of a pool that is settling', () => {
+  const settling = metallbPool('lan', ['10.0.0.1-10.0.0.9'], { isSettling: true });
+  const fresh = address('10.0.0.1', settling);
+  const hosted: ServiceAddress = {
+    ...fresh,
+    allocations: [allocation('ns/web', ['10.0.0.1'], { annotations: { 'kube-vip.io/vipHost': 'n1' } })],
+  };
+  const nodes = [nodeFacts('n1'), nodeFacts('n2')];
+  const dark = { n1: 'NO_ADVERTISEMENT', n2: 'NO_ADVERTISEMENT' };
+  const lit = { n1: '', n2: '' };
+
+  it.each([
+    ['is recorded', { assignment: new Map([['10.0.0.1', 'n9']]) }, fresh, lit],
+    ['has said so on the Service', {}, hosted, lit],
+    ['is neither', {}, fresh, dark],
+    ['is that of another address', { assignment: new Map([['10.0.0.2', 'n1']]) }, fresh, dark],
+  ])('needs no advertisement where who answers %s', (_, given, of, expected) => {
+    expect(codes(nodes, given, of)).toEqual(expected);
+  });
+
+  it('goes by the advertisements that there are', () => {
+    const ad = advertisement('ad', { nodeSelectors: [labelled({ 'kubernetes.io/hostname': 'n2' })] });
+    expect(codes(nodes, { advertisements: [ad] }, hosted)).toEqual({ n1: 'NODE_NOT_SELECTED', n2: '' });
+  });
+
+  it('needs one once it is settled', () => {
+    const settled = { ...hosted, pool: { ...settling, isSettling: false } };
+    expect(codes(nodes, {}, settled)).toEqual(dark);
+  });
+});
