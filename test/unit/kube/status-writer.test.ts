@@ -37,7 +37,7 @@ function patch(name: string, resourceVersion: string | undefined, address: strin
   return { key: `default/${name}`, resourceVersion: resourceVersion ?? '', ingress: [address] };
 }
 
-function open(more: { inFlightMax?: number; perSecond?: number } = {}): StatusWriter {
+function open(more: { inFlightMax?: number; perSecond?: number; wordsPerSecond?: number } = {}): StatusWriter {
   const writer = openStatusWriter({
     client: embedded.client,
     deadlineMs: 1000,
@@ -187,6 +187,44 @@ describe('the writer', () => {
     await until(() => writer.pending === 0, 'all are written');
     // A burst of 4, and 16 at 25 ms.
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(390);
+  });
+
+  it('writes addresses first, and mere words slowly where there are many', async () => {
+    const names = Array.from({ length: 12 }, (_, index) => `web-${index}`);
+    const versions = await create(...names);
+    const writer = open({ inFlightMax: 2, wordsPerSecond: 4 });
+    const [last = ''] = names.slice(-1);
+    const startedAt = performance.now();
+    for (const [index, name] of names.slice(0, -1).entries()) {
+      const words = { key: `default/${name}`, resourceVersion: versions[index] ?? '', annotations: { new: 'yes' } };
+      writer.write(words);
+    }
+    writer.write(patch(last, versions.at(-1), '192.0.2.1'));
+    await until(() => endsOf('192.0.2.1').length > 0, 'the address is written');
+    expect(endsOf('192.0.2.1')).toEqual(['ok']);
+    expect(ends.length, 'the burst of words, and the address').toBeLessThanOrEqual(5);
+    await until(() => writer.pending === 0, 'all are written');
+    // A burst of 4, and 7 at 250 ms.
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1_700);
+    expect(ends.map(({ end }) => end.kind)).toEqual(names.map(() => 'ok'));
+  });
+
+  it('an address takes the place of words that wait for the same Service, and the other way round', async () => {
+    const [version = ''] = await create('web');
+    const writer = open();
+    const words = { key: 'default/web', resourceVersion: version, annotations: { new: 'yes' } };
+    writer.write(words);
+    for (const each of [words, patch('web', version, '192.0.2.1'), words]) writer.write(each);
+    expect(ends.map(({ address, end }) => [address, end.kind])).toEqual([
+      ['', 'superseded'],
+      ['192.0.2.1', 'superseded'],
+    ]);
+    expect(writer.pending).toBe(2);
+    await until(() => writer.pending === 0, 'all are written');
+    expect(ends.map(({ address, end }) => [address, end.kind]).slice(2)).toEqual([
+      ['', 'ok'],
+      ['', 'ok'],
+    ]);
   });
 
   it('waits while the API is away, says so once, and loses nothing', async () => {
