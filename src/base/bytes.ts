@@ -109,14 +109,13 @@ export class ByteReader {
   }
 }
 
+/** Without a view of the octets: making one costs more than all that is written into most messages. */
 export class ByteWriter {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   #offset = 0;
 
   constructor(sizeBytes: number) {
     this.#bytes = new Uint8Array(sizeBytes);
-    this.#view = viewOf(this.#bytes);
   }
 
   get offset(): number {
@@ -124,27 +123,39 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#take(1, value, 0xff), value);
+    this.#bytes[this.#take(1, value, 0xff)] = value;
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#take(2, value, 0xffff), value);
+    const at = this.#take(2, value, 0xffff);
+    this.#bytes[at] = value >>> 8;
+    this.#bytes[at + 1] = value;
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#take(4, value, 0xffff_ffff), value);
+    const at = this.#take(4, value, 0xffff_ffff);
+    this.#bytes[at] = value >>> 24;
+    this.#bytes[at + 1] = value >>> 16;
+    this.#bytes[at + 2] = value >>> 8;
+    this.#bytes[at + 3] = value;
     return this;
   }
 
   u16le(value: number): this {
-    this.#view.setUint16(this.#take(2, value, 0xffff), value, true);
+    const at = this.#take(2, value, 0xffff);
+    this.#bytes[at] = value;
+    this.#bytes[at + 1] = value >>> 8;
     return this;
   }
 
   u32le(value: number): this {
-    this.#view.setUint32(this.#take(4, value, 0xffff_ffff), value, true);
+    const at = this.#take(4, value, 0xffff_ffff);
+    this.#bytes[at] = value;
+    this.#bytes[at + 1] = value >>> 8;
+    this.#bytes[at + 2] = value >>> 16;
+    this.#bytes[at + 3] = value >>> 24;
     return this;
   }
 

@@ -3,10 +3,15 @@
  * announcement of RFC 5227, and the plain request. Answering ARP requests is the kernel's work.
  */
 
+import { assert } from '../../base/assert.ts';
 import { ipFromBytes, type Ip } from '../../base/ip.ts';
 import { MAC_BROADCAST, MAC_ZERO, type Mac } from '../../base/mac.ts';
-import { encodeEthernetFrame, ETHERTYPE_ARP } from '../ethernet/ethernet.ts';
-import { ARP_REPLY, ARP_REQUEST, encodeArpPacket, type ArpPacket } from './arp.ts';
+import { ETHERNET_HEADER_LENGTH } from '../ethernet/ethernet.ts';
+import { ARP_PACKET_LENGTH, ARP_REPLY, ARP_REQUEST, type ArpPacket } from './arp.ts';
+
+const FRAME_LENGTH = ETHERNET_HEADER_LENGTH + ARP_PACKET_LENGTH;
+/** EtherType, ar$hrd, ar$pro, ar$hln and ar$pln (RFC 826): the same in every frame. */
+const FIXED = Uint8Array.of(0x08, 0x06, 0x00, 0x01, 0x08, 0x00, 6, 4);
 
 const UNSPECIFIED: Ip = ipFromBytes(new Uint8Array(4));
 
@@ -70,7 +75,18 @@ export function arpAnnouncement(options: { readonly mac: Mac; readonly ip: Ip })
   });
 }
 
+/** Written at one go: thousands of addresses are announced at once, and each is a frame of its own. */
 function arpFrame(destination: Mac, packet: ArpPacket): Uint8Array {
-  const header = { destination, source: packet.senderMac, etherType: ETHERTYPE_ARP };
-  return encodeEthernetFrame(header, encodeArpPacket(packet));
+  const { operation, senderMac, senderIp, targetMac, targetIp } = packet;
+  assert(senderIp.family === 'ipv4' && targetIp.family === 'ipv4', 'ARP is about IPv4 addresses');
+  const frame = new Uint8Array(FRAME_LENGTH);
+  frame.set(destination.bytes, 0);
+  frame.set(senderMac.bytes, 6);
+  frame.set(FIXED, 12);
+  frame[21] = operation;
+  frame.set(senderMac.bytes, 22);
+  frame.set(senderIp.bytes, 28);
+  frame.set(targetMac.bytes, 32);
+  frame.set(targetIp.bytes, 38);
+  return frame;
 }
