@@ -26,14 +26,18 @@ const NDP_TARGET_AT = ICMPV6_AT + 8;
 const NDP_END = NDP_TARGET_AT + 16;
 
 export interface FrameSieve {
+  /** One more address. */
+  add(ip: Ip): void;
   /** False: nobody says in it that he uses one of the addresses. */
   isMeant(frame: Uint8Array): boolean;
 }
 
 export function frameSieve(addresses: readonly Ip[]): FrameSieve {
   const digests = { ipv4: new Set<number>(), ipv6: new Set<number>() };
-  for (const { family, bytes } of addresses) digests[family].add(digestAt(bytes, 0, bytes.length));
+  const add = ({ family, bytes }: Ip): void => void digests[family].add(digestAt(bytes, 0, bytes.length));
+  addresses.forEach(add);
   return {
+    add,
     isMeant: (frame) => {
       const etherType = u16(frame, ETHERTYPE_AT);
       if (etherType === ETHERTYPE_ARP && isOrdinaryArp(frame)) {

@@ -8,7 +8,7 @@ import { HoldfastError } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { Log } from '../observe/log.ts';
-import { EXACT_MAX, neighborFilter } from '../protocol/bpf/neighbor-filter.ts';
+import { EXACT_MAX, filteredPrefixes, neighborFilter } from '../protocol/bpf/neighbor-filter.ts';
 import { solicitedNodeGroup } from '../protocol/ip/multicast.ts';
 import type { Netfd } from '../system/netfd.ts';
 import { openPacketSocket, type PacketSocket } from '../system/packet-socket.ts';
@@ -47,12 +47,22 @@ interface Retry {
   readonly pauseMs: number;
 }
 
+/** More addresses of an interface than the kernel's filter tells apart. */
+interface Many {
+  readonly texts: Set<string>;
+  readonly sieve: FrameSieve;
+  /** What the kernel's filter passes. */
+  readonly prefixes: { readonly has: (ip: Ip) => boolean };
+  /** It does. */
+  isApplied: boolean;
+}
+
 class InterfaceSockets implements PacketSockets {
   readonly #options: PacketSocketsOptions;
   readonly #sockets = new Map<number, PacketSocket>();
   readonly #wanted = new Map<number, readonly Ip[]>();
-  /** The same in other forms, of interfaces with more addresses than the kernel's filter tells apart. */
-  readonly #many = new Map<number, { readonly texts: ReadonlySet<string>; readonly sieve: FrameSieve }>();
+  /** The same in other forms. */
+  readonly #many = new Map<number, Many>();
   readonly #retries = new Map<number, Retry>();
 
   constructor(options: PacketSocketsOptions) {
@@ -68,9 +78,11 @@ class InterfaceSockets implements PacketSockets {
       return;
     }
     this.#wanted.set(ifindex, addresses);
+    if (this.#isExtended(ifindex, addresses)) return;
     if (addresses.length > EXACT_MAX) {
       const texts = new Set(addresses.map(({ text }) => text));
-      this.#many.set(ifindex, { texts, sieve: frameSieve(addresses) });
+      const [sieve, prefixes] = [frameSieve(addresses), filteredPrefixes(addresses)];
+      this.#many.set(ifindex, { texts, sieve, prefixes, isApplied: false });
     } else {
       this.#many.delete(ifindex);
     }
@@ -93,10 +105,35 @@ class InterfaceSockets implements PacketSockets {
     this.#many.clear();
   }
 
+  /**
+   * A few more than there were, which the kernel's filter passes as it is: thousands of addresses that come in portions
+   * don't each time make all anew.
+   */
+  #isExtended(ifindex: number, addresses: readonly Ip[]): boolean {
+    const many = this.#many.get(ifindex);
+    const socket = this.#sockets.get(ifindex);
+    if (many?.isApplied !== true || socket === undefined) return false;
+    const added = addresses.filter(({ text }) => !many.texts.has(text));
+    if (many.texts.size + added.length !== addresses.length || !added.every((ip) => many.prefixes.has(ip)))
+      return false;
+    for (const ip of added) {
+      many.texts.add(ip.text);
+      many.sieve.add(ip);
+    }
+    if (added.some(({ family }) => family === 'ipv6')) this.#join(socket, addresses);
+    return true;
+  }
+
   /** Filter and groups: with the groups joined one by one, switches that snoop MLD deliver what asks for the addresses. */
   #apply(ifindex: number, addresses: readonly Ip[]): void {
     const socket = this.#socket(ifindex);
     socket.setFilter(filterFor(addresses, socket.hardwareAddress()));
+    this.#join(socket, addresses);
+    const many = this.#many.get(ifindex);
+    if (many !== undefined) many.isApplied = true;
+  }
+
+  #join(socket: PacketSocket, addresses: readonly Ip[]): void {
     socket.setGroups(addresses.filter((ip) => ip.family === 'ipv6').map(solicitedNodeGroup));
   }
 

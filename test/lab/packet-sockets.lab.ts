@@ -136,6 +136,25 @@ describe('openPacketSockets', () => {
     ]);
   });
 
+  it('hears of an address that comes to many, wherever it is', async () => {
+    const ears = new Ears();
+    const many = Array.from({ length: 150 }, (_, index) => ip(`10.98.${index}.2`));
+    const late = [ip('10.98.7.77'), ip('10.96.1.1'), ip('fd99::7')];
+    const other = mouth();
+    for (let count = 0; count <= late.length; count += 1) {
+      inNamespace(LEFT, () => ears.sockets.listen(index(LEFT), [...many, ...late.slice(0, count)]));
+      for (const one of late.slice(0, 2)) {
+        other.send(gratuitousArpFrame({ form: 'request', mac: MAC_RIGHT, ip: one }));
+      }
+      other.send(duplicateAddressProbeFrame({ mac: MAC_RIGHT, target: ip('fd99::7') }));
+      const [first = V4] = many;
+      other.send(gratuitousArpFrame({ form: 'reply', mac: MAC_RIGHT, ip: first }));
+      const isLast = (frame: Uint8Array): boolean => frame[21] === 2 && frame.length === 42;
+      await ears.until(() => ears.frames.some(isLast));
+      expect(ears.frames.splice(0)).toHaveLength(count + 1);
+    }
+  });
+
   it('listens again after a socket failed', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     let failures = 1;

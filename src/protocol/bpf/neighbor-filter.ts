@@ -6,12 +6,13 @@
  * The filter is the first sieve, not the last: the reader decodes and compares in full. It may therefore pass more than
  * asked, and does so in two cases that keep it short (the kernel charges it to the socket, net.core.optmem_max):
  * - An IPv6 target is compared by the XOR of its four words; one foreign address in four thousand million passes too.
- * - Beyond EXACT_MAX addresses of a family, their common prefixes are compared, as long as needed to have few of them.
+ * - Beyond EXACT_MAX addresses of a family, their common prefixes are compared, so short that they are PREFIXES_MAX at
+ *   most. One more address is then likely to be among them already (filteredPrefixes), and needs no other filter.
  */
 
 import { assert } from '../../base/assert.ts';
 import { ByteReader } from '../../base/bytes.ts';
-import type { Ip } from '../../base/ip.ts';
+import type { Family, Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
 import { ETHERNET_HEADER_LENGTH, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../ethernet/ethernet.ts';
 import { IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6 } from '../ip/ipv6.ts';
@@ -48,6 +49,8 @@ export interface NeighborFilterOptions {
  * each must fit between a conditional jump and its goal.
  */
 export const EXACT_MAX = 100;
+/** Prefixes of one family that are compared when there are more addresses than that. */
+export const PREFIXES_MAX = 16;
 
 /** To compare by when there are more addresses, longest prefix first. Without any (0) every address is the same. */
 const MASKS: readonly number[] = [32, 30, 28, 26, 24, 20, 16, 12, 8, 4].map(
@@ -190,28 +193,46 @@ function oneOfLines({ values, mask }: Comparands, ifFound: string, ifNot: string
   ];
 }
 
-/** At most EXACT_MAX values, under the longest mask that manages. Sorted once, equal prefixes stand side by side. */
+/**
+ * The addresses themselves, EXACT_MAX at most; of more, PREFIXES_MAX values at most, under the longest mask that manages.
+ * Sorted once, equal prefixes stand side by side.
+ */
 function comparands(addresses: readonly Ip[]): Comparands {
   const digests = Uint32Array.from(addresses, digest).sort();
+  const [all = 0] = MASKS;
+  const exact = distinctUnder(digests, all, EXACT_MAX);
+  if (exact !== undefined) return { values: exact, mask: all };
   for (const mask of MASKS) {
-    const values = distinctUnder(digests, mask);
+    const values = distinctUnder(digests, mask, PREFIXES_MAX);
     if (values !== undefined) return { values, mask };
   }
   return { values: [0], mask: 0 };
 }
 
-/** undefined: more than EXACT_MAX. */
-function distinctUnder(sorted: Uint32Array, mask: number): readonly number[] | undefined {
+/** undefined: more than `max`. */
+function distinctUnder(sorted: Uint32Array, mask: number, max: number): readonly number[] | undefined {
   const values: number[] = [];
   let last = -1;
   for (const digest of sorted) {
     const value = (digest & mask) >>> 0;
     if (value === last) continue;
-    if (values.length === EXACT_MAX) return undefined;
+    if (values.length === max) return undefined;
     values.push(value);
     last = value;
   }
   return values;
+}
+
+/** What the filter for these addresses passes; asked of an address that isn't among them. */
+export function filteredPrefixes(addresses: readonly Ip[]): { readonly has: (ip: Ip) => boolean } {
+  const of = (family: Family): Comparands => comparands(addresses.filter((ip) => ip.family === family));
+  const families = { ipv4: of('ipv4'), ipv6: of('ipv6') };
+  return {
+    has: (ip) => {
+      const { values, mask } = families[ip.family];
+      return values.includes((digest(ip) & mask) >>> 0);
+    },
+  };
 }
 
 /** An IPv4 address as a number; the XOR of the four words of an IPv6 address. Unsigned. */

@@ -7,7 +7,12 @@ import { nextRandom, seed } from '../../../../src/base/random.ts';
 import { arpAnnouncement, arpProbeFrame, gratuitousArpFrame } from '../../../../src/protocol/arp/frames.ts';
 import { decodeArpFrame } from '../../../../src/protocol/arp/arp.ts';
 import { INSTRUCTION_LENGTH } from '../../../../src/protocol/bpf/assembler.ts';
-import { EXACT_MAX, isNeighborFilterExact, neighborFilter } from '../../../../src/protocol/bpf/neighbor-filter.ts';
+import {
+  EXACT_MAX,
+  filteredPrefixes,
+  isNeighborFilterExact,
+  neighborFilter,
+} from '../../../../src/protocol/bpf/neighbor-filter.ts';
 import {
   duplicateAddressProbeFrame,
   neighborSolicitationFrame,
@@ -238,6 +243,16 @@ describe('the neighbor filter for many addresses', () => {
     for (const address of [...options.ipv4, ...options.ipv6]) {
       expect(framesAbout(address).every((bytes) => passes(filter, bytes))).toBe(true);
     }
+  });
+
+  it('says which further addresses it passes as it is', () => {
+    const options = { ipv4: ipv4(1000, 4), ipv6: ipv6(300, 1) };
+    const filter = neighborFilter(options);
+    const prefixes = filteredPrefixes([...options.ipv4, ...options.ipv6]);
+    const others = [...ipv4(3000, 7), ip('11.0.0.1'), ip('fd99::1'), ip('2001:db8::1'), ...ipv6(400, 3)];
+    const passed = others.map((address) => framesAbout(address).some((bytes) => passes(filter, bytes)));
+    expect(others.map((address) => prefixes.has(address))).toEqual(passed);
+    expect(new Set(passed).size).toBe(2);
   });
 
   it('still drops strangers when its addresses are a pool', () => {
