@@ -70,6 +70,7 @@ export function openMetrics(options: MetricsOptions): Metrics {
   };
   const events = openTally(set.counter('holdfast_agent_events_total'));
   const effects = openTally(set.counter('holdfast_agent_effects_total'));
+  const operations = openOperations(set);
   return {
     observeEvent: (event) => {
       events.count(event.kind);
@@ -77,7 +78,7 @@ export function openMetrics(options: MetricsOptions): Metrics {
     },
     observeEffect: (effect) => {
       effects.count(effect.kind);
-      observeEffect(set, effect, addressLabel);
+      observeEffect(operations, effect, addressLabel);
     },
     observeMove: (move) => observeMove(set, options.leaseName, move),
     observeRequest: ({ verb, resource, outcome, durationMs }) => {
@@ -103,6 +104,7 @@ export function openMetrics(options: MetricsOptions): Metrics {
       handOverPunctual();
       events.handOver();
       effects.handOver();
+      operations.forEach((tally) => tally.handOver());
       setState(set, options, options.report());
       setProcess(set, options);
       return { contentType: registry.contentType, text: await registry.metrics() };
@@ -116,12 +118,12 @@ interface Tally {
   handOver(): void;
 }
 
-function openTally(counter: Counter): Tally {
+function openTally(counter: Counter, labels = (kind: string): Readonly<Record<string, string>> => ({ kind })): Tally {
   const counts = new Map<string, number>();
   return {
     count: (kind) => void counts.set(kind, (counts.get(kind) ?? 0) + 1),
     handOver: () => {
-      for (const [kind, count] of counts) counter.inc({ kind }, count);
+      for (const [kind, count] of counts) counter.inc(labels(kind), count);
       counts.clear();
     },
   };
@@ -183,14 +185,26 @@ function observeEvent(set: MetricSet, event: AgentEvent): void {
   }
 }
 
-function observeEffect(set: MetricSet, effect: Effect, label: (address: string) => string): void {
-  if (effect.kind === 'address.add' || effect.kind === 'address.delete') {
-    const operation = effect.kind === 'address.add' ? 'add' : 'delete';
-    set.counter('holdfast_vip_operations_total').inc({ address: label(effect.prefix.ip.text), operation });
-  }
-  if (effect.kind === 'frame.send') {
-    set.counter(FRAME_METRICS[effect.purpose]).inc({ address: label(effect.address.text) });
-  }
+type Operations = ReadonlyMap<'add' | 'delete' | 'announce' | 'probe' | 'defend', Tally>;
+
+function openOperations(set: MetricSet): Operations {
+  const counted = (operation: 'add' | 'delete'): Tally =>
+    openTally(set.counter('holdfast_vip_operations_total'), (address) => ({ address, operation }));
+  const sent = (purpose: keyof typeof FRAME_METRICS): Tally =>
+    openTally(set.counter(FRAME_METRICS[purpose]), (address) => ({ address }));
+  return new Map([
+    ['add', counted('add')],
+    ['delete', counted('delete')],
+    ['announce', sent('announce')],
+    ['probe', sent('probe')],
+    ['defend', sent('defend')],
+  ]);
+}
+
+function observeEffect(operations: Operations, effect: Effect, label: (address: string) => string): void {
+  if (effect.kind === 'address.add') operations.get('add')?.count(label(effect.prefix.ip.text));
+  else if (effect.kind === 'address.delete') operations.get('delete')?.count(label(effect.prefix.ip.text));
+  else if (effect.kind === 'frame.send') operations.get(effect.purpose)?.count(label(effect.address.text));
 }
 
 const FRAME_METRICS = {
