@@ -36,6 +36,8 @@ export interface VipRules {
   readonly renewalMaxMs?: number;
   /** How often who goes on answering is asked; undefined: as often as nobody known, and each second when that lasts. */
   readonly rivalProbeMs?: number;
+  /** When an address is announced, ms after it is held; undefined: BURST_OFFSETS_MS. */
+  readonly burstOffsetsMs?: readonly number[];
 }
 
 export type VipPhase = 'idle' | 'probing' | 'conflict' | 'claiming' | 'holding' | 'withdrawing';
@@ -473,8 +475,9 @@ function hold(rules: VipRules, before: VipState, wish: VipWish, now: MonotonicMs
   if (wish.isYielding) return { state: { ...state, nextAt: after(now, RETRY_MS) }, outputs };
   const isFirst = state.burstSent === 0;
   const burstSent = state.burstSent + 1;
-  const offset = BURST_OFFSETS_MS[burstSent - 1] ?? 0;
-  const following = BURST_OFFSETS_MS[burstSent];
+  const { burstOffsetsMs = BURST_OFFSETS_MS } = rules;
+  const offset = burstOffsetsMs[burstSent - 1] ?? 0;
+  const following = burstOffsetsMs[burstSent];
   const nextAt = after(now, following === undefined ? rules.refreshIntervalMs : following - offset);
   outputs.push({ kind: 'announce' });
   if (isFirst) outputs.push({ kind: 'announced' });

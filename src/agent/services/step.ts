@@ -40,14 +40,22 @@ export interface ServicesStep {
  * each at the worst). The rest follows after the loop has breathed. What an event is about comes first, and a part of what
  * is due whatever the events.
  */
-export const PORTION = 128;
-const DUE_MIN = 64;
+export const PORTION = 64;
+const DUE_MIN = 32;
 const BREATH_MS = 1;
+/**
+ * Heartbeats and frames come dozens at a time out of their sockets, without a breath in between: with each of them no more
+ * than this is driven, and where more is due, none of it. The tick that is due has a portion.
+ */
+const DUE_WITH_DATAGRAM = 4;
 /** What a portion left undone that was found at start is looked for again. */
 const SETTLE_MS = 1000;
 /** Renewals and announcements of all addresses together stay below some 60 and 20 a second. */
 const ADDRESSES_PER_LIFETIME_SECOND = 20;
 const LIFETIME_MAX_S = 300;
+/** So many are announced less often each: thousands of broadcasts a second serve nobody on the link. */
+const MANY = 64;
+const BURST_OF_MANY_MS: readonly number[] = [0, 100, 700, 3000];
 /** Questions to those who go on answering: some 400 a second in all. */
 const RIVAL_PROBE_MS = { min: 40, max: 5000, each: 2.5 };
 
@@ -78,11 +86,18 @@ export function stepServices(
   decideWhat(turn, state.services, duty);
   takeEvent(turn, event);
   if (state.services.isMissed && !isMissed) everyVip(turn, (vip) => withAnnouncementsDue(vip, now));
-  const limit = Math.max(DUE_MIN, PORTION - turn.driven);
-  const due = dueInDraft(turn.entries, { deadlineOf: entryDeadline, now, limit });
-  for (const address of due) drive(turn, address);
+  for (const address of portionOf(turn, event)) drive(turn, address);
   removeStrays(turn);
   return finishTurn(turn, judged);
+}
+
+/** Of what is due, what this turn does. */
+function portionOf(turn: Turn, event: AgentEvent): readonly string[] {
+  const { entries, now, driven } = turn;
+  const comesInDozens = event.kind === 'heartbeat.received' || event.kind === 'frame.received';
+  const limit = comesInDozens ? DUE_WITH_DATAGRAM + 1 : Math.max(DUE_MIN, PORTION - driven);
+  const due = dueInDraft(entries, { deadlineOf: entryDeadline, now, limit });
+  return comesInDozens && due.length > DUE_WITH_DATAGRAM ? [] : due;
 }
 
 /** What is known of the surroundings, brought up to date: interfaces, addresses of the node, and the duty's terms. */
@@ -221,6 +236,7 @@ export function vipRulesFor({ vip }: Pick<AgentRules, 'vip'>, count: number): Vi
     rivalProbeMs: Math.min(max, Math.max(min, count * each)),
     // A Service's address is never taken from somebody who answers for it: another one can be given.
     conflictTimeoutMs: Number.POSITIVE_INFINITY,
+    ...(count > MANY ? { burstOffsetsMs: BURST_OF_MANY_MS } : {}),
   };
 }
 

@@ -2,6 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { isFrameAwaited, ownerOfAddress } from '../../../src/agent/services/read.ts';
+import { PORTION } from '../../../src/agent/services/step.ts';
+import { BURST_OFFSETS_MS } from '../../../src/vip/vip.ts';
 import { ADDRESS_PROTOCOL, ETH0, ETH1, ipOf, link, macOf, prefixOf } from '../../sim/kernel.ts';
 import { NODE_MAC, RULES } from './script.ts';
 import { dutyOf, manyDuties, OTHER_MAC, S4, S6, ServiceScript } from './services-script.ts';
@@ -746,10 +748,32 @@ describe('thousands of addresses', () => {
     expect(node.state.services.moves[0]?.timings.total).toBeLessThan(140);
     const probes = node.effects('frame.send').filter(({ purpose }) => purpose === 'probe');
     const perTurn = Map.groupBy(probes, ({ at }) => at);
-    // A portion is 128; two turns may fall on one millisecond.
-    expect(Math.max(...[...perTurn.values()].map((turn) => turn.length))).toBeLessThanOrEqual(256);
+    // Two turns may fall on one millisecond.
+    expect(Math.max(...[...perTurn.values()].map((turn) => turn.length))).toBeLessThanOrEqual(2 * PORTION);
     const captures = node.effects('capture.set');
     expect(captures, 'one filter for all').toHaveLength(1);
+  });
+
+  it('that are due wait for the tick while heartbeats and frames come, each of which would else drive a portion', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, manyDuties(1000, ['a']));
+    const before = node.effects('frame.send').length;
+    for (let count = 0; count < 20; count += 1) node.beat('b');
+    expect(node.effects('frame.send')).toHaveLength(before);
+    node.go(node.now + 3);
+    expect(node.effects('frame.send').length).toBeGreaterThan(before);
+  });
+
+  it('are announced four times each, and a few as often as the one of a control plane', () => {
+    const announced = (count: number): number => {
+      const node = new ServiceScript().ready();
+      node.duty(600, manyDuties(count, ['a']));
+      node.go(8_000);
+      const frames = node.effects('frame.send').filter(({ purpose }) => purpose === 'announce');
+      return frames.length / 2 / count;
+    };
+    expect(announced(200)).toBe(4);
+    expect(announced(10)).toBeGreaterThanOrEqual(BURST_OFFSETS_MS.length);
   });
 
   it('live longer in the kernel, so that a second sees some sixty renewals however many there are', () => {
