@@ -114,8 +114,8 @@ class InterfaceSockets implements PacketSockets {
     const socket = this.#sockets.get(ifindex);
     if (many?.isApplied !== true || socket === undefined) return false;
     const added = addresses.filter(({ text }) => !many.texts.has(text));
-    if (many.texts.size + added.length !== addresses.length || !added.every((ip) => many.prefixes.has(ip)))
-      return false;
+    const isOnlyMore = many.texts.size + added.length === addresses.length;
+    if (!isOnlyMore || !added.every((ip) => many.prefixes.has(ip))) return false;
     for (const ip of added) {
       many.texts.add(ip.text);
       many.sieve.add(ip);
