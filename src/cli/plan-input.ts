@@ -50,7 +50,7 @@ export function readPlanInput(objects: PlanObjects, settings: PlanSettings): Rea
   const nodes = readNodes(objects, all('Node', decodeNode), problems);
   const slices = all('EndpointSlice', decodeEndpointSlice);
   const hasSlices = objects.ofKind('EndpointSlice').length > 0;
-  const { pools, advertisements, problems: poolProblems } = readPools(objects, settings, nodes, problems);
+  const { pools, unread, problems: poolProblems, ...read } = readPools(objects, settings, nodes, problems);
   const reservations = reservationsOf({
     nodes: nodes.map(({ node }) => node),
     vips: settings.controlPlane,
@@ -64,7 +64,7 @@ export function readPlanInput(objects: PlanObjects, settings: PlanSettings): Rea
     services,
     namespaces: all('Namespace', decodeNamespace),
     pools,
-    advertisements,
+    advertisements: [...read.advertisements, ...unread],
     reservations,
     quarantined: new Map(),
     rules: settings.rules,

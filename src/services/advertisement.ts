@@ -7,12 +7,15 @@
  * its advertisements has serviceSelectors.) Over the advertisements of one Service: nodeSelectors and interfaces are
  * united, one without interfaces allows all, and preferences are summed over those that select the node.
  *
+ * A selector that can't be read selects nothing; what it would have selected is not known (unclearFor).
+ *
  * Pools that need no advertisement are covered everywhere; so is an address that no pool holds any more, because a pool
  * that went must not darken a running Service.
  */
 
 import type { Advertisement, Allocation, NodeObject, Pool, Reason, ServiceAddress } from './model.ts';
 import { matchesInterface } from './pools/interface-pattern.ts';
+import { NOTHING } from './pools/selection.ts';
 import { compareNames } from './rendezvous.ts';
 import { selectsService } from './scope.ts';
 import { matchesSelector } from './selector.ts';
@@ -24,7 +27,7 @@ export type Coverage =
   | { readonly kind: 'refused'; readonly reason: Reason };
 
 /** Of an address that needs no advertisement. */
-export const EVERYWHERE: Coverage = Object.freeze({ kind: 'everywhere' });
+export const EVERYWHERE: Exclude<Coverage, { kind: 'refused' }> = Object.freeze({ kind: 'everywhere' });
 
 /** Advertisements with what has been found out about them; good for one set of advertisements, pools and Services. */
 export interface CoverageBook {
@@ -41,6 +44,8 @@ interface PoolCoverage {
   readonly own: readonly Advertisement[];
   /** Of BGP where L2 is what runs here. */
   readonly others: readonly Advertisement[];
+  /** Of the protocol that runs here, with a selector that can't be read: they cover the pool, or may. */
+  readonly unclear: readonly Advertisement[];
   /** What holds for any Service; undefined: it depends on the Service. */
   readonly always: Coverage | undefined;
 }
@@ -69,14 +74,43 @@ export function coverageOf({ pool, allocations }: ServiceAddress, book: Coverage
   return intern(groups, book);
 }
 
+/**
+ * Advertisements that would perhaps cover the address if they could be read. None where one of its Services has neither
+ * such a one nor another.
+ */
+export function unclearFor({ pool, allocations }: ServiceAddress, book: CoverageBook): readonly Advertisement[] {
+  if (pool?.needsAdvertisement !== true) return NO_ADVERTISEMENTS;
+  const { own, unclear } = poolCoverage(pool, book);
+  if (unclear.length === 0) return unclear;
+  const all = [...own, ...unclear];
+  const isEach = allocations.every((allocation) =>
+    all.some((each) => each.serviceSelectors.includes(NOTHING) || coversService(each, allocation)),
+  );
+  return isEach ? unclear : NO_ADVERTISEMENTS;
+}
+
+const NO_ADVERTISEMENTS: readonly Advertisement[] = Object.freeze([]);
+
+function isUnclear({ poolSelectors, nodeSelectors, serviceSelectors }: Advertisement): boolean {
+  return [poolSelectors, nodeSelectors, serviceSelectors].some((selectors) => selectors.includes(NOTHING));
+}
+
+function mayCoverPool(advertisement: Advertisement, pool: Pool): boolean {
+  const isOpen = advertisement.origin === pool.origin && advertisement.poolSelectors.includes(NOTHING);
+  return isOpen || coversPool(advertisement, pool);
+}
+
 function poolCoverage(pool: Pool, book: CoverageBook): PoolCoverage {
   const known = book.ofPool.get(pool);
   if (known !== undefined) return known;
   const all = [...book.advertisements.keys()].filter((each) => coversPool(each, pool));
   const own = all.filter(({ protocol }) => protocol === book.protocol);
   const others = all.filter(({ protocol }) => protocol !== book.protocol && book.protocol === 'l2');
+  const unclear = [...book.advertisements.keys()].filter(
+    (each) => each.protocol === book.protocol && isUnclear(each) && mayCoverPool(each, pool),
+  );
   const isForAll = own.every(({ serviceSelectors }) => serviceSelectors.length === 0);
-  const found = { own, others, always: isForAll ? coverageByPool(pool, own, others, book) : undefined };
+  const found = { own, others, unclear, always: isForAll ? coverageByPool(pool, own, others, book) : undefined };
   book.ofPool.set(pool, found);
   return found;
 }
@@ -197,10 +231,10 @@ function ruleOf(advertisements: readonly Advertisement[]): InterfaceRule {
   };
 }
 
-/** More are counted, not named. */
 const NAMES_SHOWN_MAX = 3;
 
-function namesOf(advertisements: readonly Advertisement[]): string {
+/** More are counted, not named. */
+export function namesOf(advertisements: readonly Advertisement[]): string {
   const shown = advertisements.slice(0, NAMES_SHOWN_MAX).map(({ object }) => `${object.kind} ${object.key}`);
   const more = advertisements.length - shown.length;
   return more > 0 ? `${shown.join(', ')} and ${more} more` : shown.join(', ');

@@ -9,7 +9,8 @@
  *    6 Holdfast isn't heard there                       11 no endpoint that it could send traffic to
  *                                                       12 not the leader, while svc_election is false
  *
- * An address of a pool that is settling (pools/settling.ts) needs no advertisement if somebody has answered for it.
+ * An address that somebody has answered for needs no advertisement while its pool is settling (pools/settling.ts); and where
+ * the one that would cover it can't be read, who has the address keeps it, and nobody else takes it.
  *
  * What isn't known is against nobody. A node that is only cordoned answers when no other node may: an address doesn't go
  * dark because every node is being patched, or the only one is. Where not even that helps one without a healthy kube-proxy
@@ -29,6 +30,8 @@ import {
   coverageOf,
   coverageOnNode,
   EVERYWHERE,
+  namesOf,
+  unclearFor,
   type Coverage,
   type CoverageBook,
 } from './advertisement.ts';
@@ -146,6 +149,12 @@ export function surveyOf(context: CandidateContext): Survey {
 
 /** All nodes by name, each with one reason. */
 export function candidatesFor(address: ServiceAddress, survey: Survey): readonly Candidate[] {
+  const candidates = advertisedCandidates(address, survey);
+  return candidates.some(({ isEligible }) => isEligible) ? candidates : withKeeper(candidates, address, survey);
+}
+
+/** As the advertisements say that can be read. */
+function advertisedCandidates(address: ServiceAddress, survey: Survey): readonly Candidate[] {
   const coverage = coverageFor(address, survey);
   if (coverage.kind === 'refused') {
     const { code, message } = coverage.reason;
@@ -153,11 +162,7 @@ export function candidatesFor(address: ServiceAddress, survey: Survey): readonly
       refusal === undefined || isCordonedOnly ? refused(name, code, message) : refusal,
     );
   }
-  const matter: Matter = {
-    address: address.address,
-    wish: knownWish(interfaceWish(address), survey),
-    need: endpointNeed(address, survey.context.endpoints),
-  };
+  const matter = matterOf(address, survey);
   const posts = postsOf(coverage, survey);
   const candidates = posts.map((post) => post.node.refusal ?? judge(post, matter, survey));
   if (candidates.some(({ isEligible }) => isEligible)) return candidates;
@@ -169,6 +174,34 @@ export function candidatesFor(address: ServiceAddress, survey: Survey): readonly
     if (candidates[place]?.code === 'NODE_KUBE_PROXY') candidates[place] = judge(post, matter, survey, true);
   }
   return candidates;
+}
+
+/** Who has answered for the address may go on where the advertisement that would say so can't be read. */
+function withKeeper(candidates: readonly Candidate[], address: ServiceAddress, survey: Survey): readonly Candidate[] {
+  const { context, book } = survey;
+  const unclear = unclearFor(address, book);
+  const owner = unclear.length === 0 ? undefined : lastOwner(address, context);
+  if (owner === undefined) return candidates;
+  const isAnybody = context.rules.isLed === true || !context.rules.isSpread;
+  const matter = matterOf(address, survey);
+  return postsOf(EVERYWHERE, survey).map((post, place) => {
+    const candidate = candidates[place] ?? judge(post, matter, survey);
+    if (!UNADVERTISED.has(candidate.code) || (candidate.node !== owner && !isAnybody)) return candidate;
+    const judged = judge(post, matter, survey, true);
+    if (!judged.isEligible) return judged;
+    return { ...judged, reason: `${judged.reason}; goes on answering, since ${namesOf(unclear)} can't be read` };
+  });
+}
+
+/** Check 7 is what it fails. */
+const UNADVERTISED: ReadonlySet<string> = new Set(['NO_ADVERTISEMENT', 'ADVERTISEMENT_NOT_L2', 'NODE_NOT_SELECTED']);
+
+function matterOf(address: ServiceAddress, survey: Survey): Matter {
+  return {
+    address: address.address,
+    wish: knownWish(interfaceWish(address), survey),
+    need: endpointNeed(address, survey.context.endpoints),
+  };
 }
 
 /** Why no node at all may answer, whatever the nodes are like. */

@@ -284,6 +284,8 @@ export interface ServiceRules {
   readonly namespace: string;
   /** svc_election: addresses spread over the nodes; false: the election's leader answers for all. */
   readonly isSpread: boolean;
+  /** svc_election=false, but who leads comes after the plan, in which isSpread is true: a leader may keep what another had. */
+  readonly isLed?: boolean;
   /** The exclude-from-external-load-balancers label is ignored. */
   readonly ignoresExcludeLabel: boolean;
 }

@@ -194,6 +194,24 @@ describe('before a real API server', () => {
       expect((await ask('PATCH', `${advertisements}/lan`, { spec: { nodeSelectors: null } })).status).toBe(200);
     }, 60_000);
 
+    it('one that nobody has ever been able to read leaves an address with who had it', async () => {
+      const near = [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'Near', values: ['x'] }] }];
+      expect((await ask('PATCH', `${advertisements}/lan`, { spec: { nodeSelectors: near } })).status).toBe(200);
+      await services.restartAll({});
+      await waitFor('somebody answers', () => holders.now(address).length === 1, { deadlineMs: 30_000 });
+      const from = nowMs();
+      const owner = holders.now(address);
+      await services.quiet(3_000);
+      staysWith(owner, from);
+      const [node] = services.lab.nodes;
+      if (node === undefined) throw new Error('no node');
+      const told = services.holdfast(node, ['explain', 'address', address], { mayFail: true });
+      expect(told).toContain("L2Advertisement default/lan can't be read");
+      expect((await ask('PATCH', `${advertisements}/lan`, { spec: { nodeSelectors: null } })).status).toBe(200);
+      await services.quiet(1_500);
+      staysWith(owner, from);
+    }, 120_000);
+
     it('without their definitions, which are removed and installed again while it runs, nobody loses an address', async () => {
       const from = nowMs();
       const owner = holders.now(address);

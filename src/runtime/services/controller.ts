@@ -104,7 +104,7 @@ export class ServicesController {
     const deadlineMs = config.api.timeoutMs;
     const kubeLog = logFunction(log.child({ component: 'services' }));
     this.#book = new ObjectBook(parseSvcPools(config.services.pools));
-    this.#planning = new Planning(config.services);
+    this.#planning = new Planning(config.services, !this.#isSpread());
     this.#teller = new Teller({ events: options.events, log });
     this.#owners = keepOwners({
       api: openOwnersRecord({

@@ -228,7 +228,8 @@ export class ObjectBook {
     const assembled = assemblePools(sources);
     this.#poolProblems = [...problems, ...assembled.problems];
     const isListed = (origin: Origin): boolean => watch.isListed(ADVERTISED_BY[origin]);
-    const settled = settlePools(this.#settling, { ...assembled, isListed, isSynced: watch.isSynced, now });
+    const all = { pools: assembled.pools, advertisements: [...assembled.advertisements, ...assembled.unread] };
+    const settled = settlePools(this.#settling, { ...all, isListed, isSynced: watch.isSynced, now });
     this.#settling = settled.state;
     this.wakeAt = settled.wakeAt;
     const { pools, advertisements } = this.booked;

@@ -52,7 +52,8 @@ export class Planning {
   #poolIndex: { readonly pools: readonly Pool[]; readonly index: readonly Indexed<Pool>[] } = { pools: [], index: [] };
   #problemsOf: readonly unknown[] = [];
 
-  constructor(config: ServicesConfig) {
+  /** `isLed`: the leader answers for all addresses. */
+  constructor(config: ServicesConfig, isLed: boolean) {
     this.#rules = {
       className: config.className,
       isClassLegacy: config.isClassLegacy,
@@ -60,6 +61,7 @@ export class Planning {
       namespace: config.namespace,
       // Who leads is the agent's to know, and changes nothing in the plan: settle.ts.
       isSpread: true,
+      isLed,
       ignoresExcludeLabel: config.ignoresExcludeLabel,
     };
     this.#defaultInterface = config.interfaceName;

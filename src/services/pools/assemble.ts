@@ -21,6 +21,7 @@ import { advertisementProblems } from './advertisement-rules.ts';
 import { SVC_POOLS_REF, type PoolList } from './environment.ts';
 import { closePool } from './pool.ts';
 import { problemOf } from './report.ts';
+import { NOTHING } from './selection.ts';
 
 /** Other pools that are told of one; how many more there are is told with the last. */
 const CONFLICTS_TOLD_MAX = 8;
@@ -40,6 +41,8 @@ export interface PoolSources {
 export interface AssembledPools {
   readonly pools: readonly Pool[];
   readonly advertisements: readonly Advertisement[];
+  /** Those of which nothing can be used, as what selects nothing: for who answers they count as well (advertisement.ts). */
+  readonly unread: readonly Advertisement[];
   /** Those of the sources, and those that only show when all is seen together. */
   readonly problems: readonly ObjectProblem[];
 }
@@ -74,8 +77,36 @@ export function assemblePools(sources: PoolSources): AssembledPools {
   );
   const pools = settleConflicts(named, problems);
   const advertisements = sources.advertisements.flatMap(({ value }) => value ?? []).toSorted(byCreation);
+  const unread = sources.advertisements.flatMap((decoding) => unreadable(decoding) ?? []).toSorted(byCreation);
   problems.push(...advertisementProblems(advertisements, named, nodes));
-  return { pools, advertisements, problems };
+  return { pools, advertisements, unread, problems };
+}
+
+const ORIGINS: Readonly<Record<string, Advertisement['origin']>> = {
+  L2Advertisement: 'metallb',
+  CiliumL2AnnouncementPolicy: 'cilium',
+};
+const NOTHING_ONLY = Object.freeze([NOTHING]);
+const NO_LIST: readonly never[] = Object.freeze([]);
+
+/** It selects nothing, and nobody knows what it should (advertisement.ts, unclearFor). */
+function unreadable({ value, isVoid, problems }: Decoding<Advertisement>): Advertisement | undefined {
+  const object = problems.at(0)?.object;
+  const origin = ORIGINS[object?.kind ?? ''];
+  if (value !== undefined || isVoid === true || object === undefined || origin === undefined) return undefined;
+  return {
+    name: object.key,
+    object,
+    origin,
+    protocol: 'l2',
+    poolNames: NO_LIST,
+    poolSelectors: NOTHING_ONLY,
+    nodeSelectors: NOTHING_ONLY,
+    serviceSelectors: NOTHING_ONLY,
+    interfaceNames: NO_LIST,
+    interfacePatterns: NO_LIST,
+    preferredNodes: NO_LIST,
+  };
 }
 
 function byCreation(

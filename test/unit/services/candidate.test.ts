@@ -11,6 +11,7 @@ import {
 import type { Candidate, NodeFacts, ServiceAddress } from '../../../src/services/model.ts';
 import type { OwnerContext } from '../../../src/services/owner.ts';
 import { newPool } from '../../../src/services/pools/pool.ts';
+import { NOTHING } from '../../../src/services/pools/selection.ts';
 import {
   address,
   advertisement,
@@ -491,5 +492,74 @@ describe('an address of a pool that is settling', () => {
   it('needs one once it is settled', () => {
     const settled = { ...hosted, pool: { ...settling, isSettling: false } };
     expect(codes(nodes, {}, settled)).toEqual(dark);
+  });
+});
+
+describe('an address whose advertisement can’t be read', () => {
+  const pool = metallbPool('lan', ['10.0.0.1-10.0.0.9'], { labels: { zone: 'a' } });
+  const of = address('10.0.0.1', pool);
+  const nodes = [nodeFacts('n1', LAN), nodeFacts('n2', LAN), nodeFacts('n3', LAN)];
+  const assignment = new Map([['10.0.0.1', 'n2']]);
+  const nobody = advertisement('ad', { nodeSelectors: [NOTHING] });
+  const refused = { n1: 'NODE_NOT_SELECTED', n2: 'NODE_NOT_SELECTED', n3: 'NODE_NOT_SELECTED' };
+  const dark = { n1: 'NO_ADVERTISEMENT', n2: 'NO_ADVERTISEMENT', n3: 'NO_ADVERTISEMENT' };
+
+  it('is kept by who has it, with the reason', () => {
+    expect(codes(nodes, { advertisements: [nobody], assignment }, of)).toEqual({ ...refused, n2: '' });
+    expect(judge(nodes, { advertisements: [nobody], assignment }, of)[1]?.reason).toMatch(
+      /^answers on eth0.*; goes on answering, since L2Advertisement metallb-system\/ad can't be read$/,
+    );
+    const said = allocation('ns/web', ['10.0.0.1'], { annotations: { 'kube-vip.io/vipHost': 'n3' } });
+    expect(codes(nodes, { advertisements: [nobody] }, { ...of, allocations: [said] })).toEqual({ ...refused, n3: '' });
+  });
+
+  it('is taken by nobody else, nor by anybody where nobody had it', () => {
+    expect(codes(nodes, { advertisements: [nobody] }, of)).toEqual(refused);
+    const lost = [nodeFacts('n1'), nodeFacts('n2', { hasStanding: false }), nodeFacts('n3')];
+    expect(codes(lost, { advertisements: [nobody], assignment }, of)).toEqual({ ...refused, n2: 'NODE_NO_STANDING' });
+  });
+
+  it('is kept by whoever leads where the leader answers for all', () => {
+    const all = { n1: '', n2: '', n3: '' };
+    const rules = { ...SPREAD, isLed: true };
+    expect(codes(nodes, { advertisements: [nobody], assignment, rules }, of)).toEqual(all);
+    const led = { advertisements: [nobody], assignment, rules: LEADER_ONLY, leader: 'n1' };
+    expect(codes(nodes, led, of)).toEqual({ ...all, n2: 'NODE_NOT_LEADER', n3: 'NODE_NOT_LEADER' });
+  });
+
+  it('is kept only where its owner could have it at all', () => {
+    const elsewhere = nodes.map((facts) => ({ ...facts, interfaces: [nic('eth0', ['192.0.2.1/24'])] }));
+    const expected = { ...refused, n2: 'NODE_NO_INTERFACE' };
+    expect(codes(elsewhere, { advertisements: [nobody], assignment }, of)).toEqual(expected);
+  });
+
+  it.each([
+    ['selects pools that can’t be read', { poolSelectors: [NOTHING] }, true],
+    ['selects other pools by name and more that can’t be read', { poolNames: ['x'], poolSelectors: [NOTHING] }, true],
+    ['selects Services that can’t be read', { serviceSelectors: [NOTHING] }, true],
+    ['selects other pools', { poolNames: ['x'], nodeSelectors: [NOTHING] }, false],
+    ['selects other Services', { serviceSelectors: [labelled({ a: 'b' })], nodeSelectors: [NOTHING] }, false],
+    ['is of another source', { origin: 'cilium' as const, poolSelectors: [NOTHING] }, false],
+    ['is for BGP', { protocol: 'bgp' as const, poolSelectors: [NOTHING] }, false],
+    ['can be read, and is not for it', { poolNames: ['x'] }, false],
+  ])('that %s', (_, given, isKept) => {
+    const found = codes(nodes, { advertisements: [advertisement('ad', given)], assignment }, of);
+    expect(found).toMatchObject({ n2: isKept ? '' : (expect.stringMatching(/^N/) as string) });
+  });
+
+  it('goes by another that can be read', () => {
+    const other = advertisement('other', { nodeSelectors: [labelled({ 'kubernetes.io/hostname': 'n1' })] });
+    const expected = { ...refused, n1: '' };
+    expect(codes(nodes, { advertisements: [nobody, other], assignment }, of)).toEqual(expected);
+  });
+
+  it('is kept for all Services on it or for none', () => {
+    const web = allocation('ns/web', ['10.0.0.1'], { labels: { app: 'web' } });
+    const dns = allocation('ns/dns', ['10.0.0.1'], { labels: { app: 'dns' } });
+    const forWeb = advertisement('web', { serviceSelectors: [labelled({ app: 'web' })], nodeSelectors: [NOTHING] });
+    const forDns = advertisement('dns', { serviceSelectors: [labelled({ app: 'dns' })] });
+    const shared = { ...of, allocations: [web, dns] };
+    expect(codes(nodes, { advertisements: [forWeb], assignment }, shared)).toEqual(dark);
+    expect(codes(nodes, { advertisements: [forWeb, forDns], assignment }, shared)).toEqual({ ...refused, n2: '' });
   });
 });

@@ -3,10 +3,15 @@ import { describe, expect, test } from 'vitest';
 import { formatRange, ipAt, ipValue } from '../../../../src/services/address-range.ts';
 import type { Pool } from '../../../../src/services/model.ts';
 import { assemblePools, NO_SOURCES } from '../../../../src/services/pools/assemble.ts';
-import { decodeCiliumPool } from '../../../../src/services/pools/cilium.ts';
+import { decodeCiliumPolicy, decodeCiliumPool } from '../../../../src/services/pools/cilium.ts';
 import { parseSvcPools } from '../../../../src/services/pools/environment.ts';
 import { readKubeVipPools } from '../../../../src/services/pools/kube-vip.ts';
-import { decodeIpAddressPool } from '../../../../src/services/pools/metallb.ts';
+import {
+  decodeBgpAdvertisement,
+  decodeIpAddressPool,
+  decodeL2Advertisement,
+} from '../../../../src/services/pools/metallb.ts';
+import { NOTHING } from '../../../../src/services/pools/selection.ts';
 
 interface Made {
   readonly name: string;
@@ -63,7 +68,7 @@ describe('pools of all sources', () => {
   });
 
   test('keep their problems, and a source without anything is none', () => {
-    expect(assemblePools(NO_SOURCES)).toEqual({ pools: [], advertisements: [], problems: [] });
+    expect(assemblePools(NO_SOURCES)).toEqual({ pools: [], advertisements: [], unread: [], problems: [] });
     const { problems } = assemblePools({
       ...NO_SOURCES,
       environment: parseSvcPools('x'),
@@ -250,5 +255,43 @@ describe('pools with addresses in common', () => {
     });
     expect([assembled.pools.length, assembled.problems.length]).toEqual([5_001, 8]);
     expect(assembled.pools[5_000]).toMatchObject({ name: 'cilium/all', isClosed: true });
+  });
+});
+
+describe('advertisements of which nothing can be read', () => {
+  const named = (name: string) => ({ name, namespace: 'metallb-system' });
+  const { advertisements, unread, problems } = assemblePools({
+    ...NO_SOURCES,
+    advertisements: [
+      decodeL2Advertisement({ metadata: named('list'), spec: { ipAddressPools: 'lan' } }),
+      decodeL2Advertisement({ metadata: named('number'), spec: 7 }),
+      decodeCiliumPolicy({ metadata: { name: 'flag' }, spec: { loadBalancerIPs: 'yes' } }),
+      decodeCiliumPolicy({ metadata: { name: 'idle' }, spec: { loadBalancerIPs: false } }),
+      decodeBgpAdvertisement({ metadata: named('bgp'), spec: { ipAddressPools: 'lan' } }),
+    ],
+  });
+
+  test('are known as such, but for those that want nothing or are for BGP', () => {
+    expect(advertisements).toEqual([]);
+    expect(unread.map(({ origin, object }) => [origin, `${object.kind} ${object.key}`])).toEqual([
+      ['cilium', 'CiliumL2AnnouncementPolicy flag'],
+      ['metallb', 'L2Advertisement metallb-system/list'],
+      ['metallb', 'L2Advertisement metallb-system/number'],
+    ]);
+    expect(unread.every(({ poolSelectors }) => poolSelectors.includes(NOTHING))).toBe(true);
+  });
+
+  test('are told as what they are, and nothing besides', () => {
+    const told = new Set(problems.map(({ object, code }) => `${object.key} ${code}`));
+    expect(told).toEqual(
+      new Set([
+        'flag ADVERTISEMENT_IDLE',
+        'flag OBJECT_INVALID',
+        'idle ADVERTISEMENT_IDLE',
+        'metallb-system/bgp OBJECT_INVALID',
+        'metallb-system/list OBJECT_INVALID',
+        'metallb-system/number OBJECT_INVALID',
+      ]),
+    );
   });
 });
