@@ -32,22 +32,24 @@ export const LOST_AFTER_MS = 1500;
 export const WRITE_PROOF_MS = 3000;
 
 interface Assessed {
+  readonly state: AgentState;
   readonly rules: AgentRules;
   readonly now: MonotonicMs;
   readonly assessment: Assessment;
 }
 
-const ASSESSED = new WeakMap<AgentState, Assessed>();
+/** No WeakMap: one with an entry for each state that ever was keeps the collector busier than the core. */
+const LAST: { assessed: Assessed | undefined } = { assessed: undefined };
 
 /**
  * Everything the election wants to know of the others, the wire and this node's own reach, at this moment. Most stages of
  * most turns change nothing, and the state they hand on is the same: it is worked out once for all of them.
  */
 export function assess(rules: AgentRules, state: AgentState, now: MonotonicMs): Assessment {
-  const known = ASSESSED.get(state);
-  if (known !== undefined && known.rules === rules && known.now === now) return known.assessment;
+  const known = LAST.assessed;
+  if (known?.state === state && known.rules === rules && known.now === now) return known.assessment;
   const assessment = workOut(rules, state, now);
-  ASSESSED.set(state, { rules, now, assessment });
+  LAST.assessed = { state, rules, now, assessment };
   return assessment;
 }
 

@@ -213,6 +213,7 @@ export function majorityLostAt(rules: ViewRules, view: ViewState, now: Monotonic
 }
 
 interface Present {
+  readonly view: ViewState;
   readonly rules: ViewRules;
   readonly from: MonotonicMs;
   /** When the first of them falls silent. */
@@ -221,12 +222,12 @@ interface Present {
 }
 
 /** Every question below is asked of the same few: who is present is remembered with the view, while that stays so. */
-const PRESENT = new WeakMap<ViewState, Present>();
+const LAST: { present: Present | undefined } = { present: undefined };
 
 /** Heartbeats of the other voters that are heard now and speak of the present voter set. */
 function present(rules: ViewRules, view: ViewState, now: MonotonicMs): readonly Heartbeat[] {
-  const known = PRESENT.get(view);
-  if (known !== undefined && known.rules === rules && now >= known.from && now < known.until) return known.heartbeats;
+  const known = LAST.present;
+  if (known?.view === view && known.rules === rules && now >= known.from && now < known.until) return known.heartbeats;
   const heartbeats: Heartbeat[] = [];
   let until = NEVER;
   view.set?.voters.forEach(({ name }) => {
@@ -237,7 +238,7 @@ function present(rules: ViewRules, view: ViewState, now: MonotonicMs): readonly 
     heartbeats.push(peer.heartbeat);
     if (silentAt < until) until = silentAt;
   });
-  PRESENT.set(view, { rules, from: now, until, heartbeats });
+  LAST.present = { view, rules, from: now, until, heartbeats };
   return heartbeats;
 }
 
