@@ -6,11 +6,14 @@
  *                                                                 digests are equal decide alike, to the last effect
  *   node scripts/sim.ts --seed N [--trace] [--mutant NAME]        one seed, with its timeline
  *   node scripts/sim.ts --mutants                                 what the mutants are
+ *   node scripts/sim.ts --hunt [--seeds N]                        seeks each mutant's seeds anew: test/sim/mutant-seeds.ts
  */
 
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { digestSeed } from '../test/sim/digest.ts';
-import { MUTANTS } from '../test/sim/mutants.ts';
+import { SEEDS_PER_MUTANT } from '../test/sim/mutant-seeds.ts';
+import { controlOf, MUTANTS, type NamedMutant } from '../test/sim/mutants.ts';
 import { Players } from '../test/sim/players.ts';
 import { runSeed, type Mutant, type RunResult } from '../test/sim/world.ts';
 
@@ -25,6 +28,7 @@ async function main(): Promise<number> {
       from: { type: 'string', default: '1' },
       mutant: { type: 'string' },
       mutants: { type: 'boolean', default: false },
+      hunt: { type: 'boolean', default: false },
       trace: { type: 'boolean', default: false },
       digest: { type: 'boolean', default: false },
     },
@@ -33,6 +37,7 @@ async function main(): Promise<number> {
     for (const mutant of MUTANTS) console.log(`${mutant.name.padEnd(24)} ${mutant.what}`);
     return 0;
   }
+  if (values.hunt) return huntAll(Number(values.seeds));
   const mutant = values.mutant === undefined ? undefined : MUTANTS.find((one) => one.name === values.mutant);
   if (values.mutant !== undefined && mutant === undefined) {
     console.error(`no mutant is called ${values.mutant}; --mutants lists them`);
@@ -80,6 +85,35 @@ async function runMany(from: number, count: number, mutant: Mutant | undefined):
   );
   console.log([...faults].map(([kind, times]) => `${kind} ${times}`).join(', '));
   return failures === 0 ? 0 : 1;
+}
+
+/** Writes down the first seeds that show each mutant, and only it: what test/sim/mutants.sim.ts plays. */
+async function huntAll(count: number): Promise<number> {
+  const lines: string[] = [];
+  const uncaught: string[] = [];
+  for (const mutant of MUTANTS) {
+    const seeds = await hunt(mutant, count);
+    console.log(`${mutant.name.padEnd(24)} ${seeds.join(' ')}`);
+    if (seeds.length === 0) uncaught.push(mutant.name);
+    lines.push(`  '${mutant.name}': [${seeds.join(', ')}],`);
+  }
+  const file = new URL('../test/sim/mutant-seeds.ts', import.meta.url);
+  const text = readFileSync(file, 'utf8');
+  writeFileSync(file, text.replace(/(= \{\n)[^}]*(\};\n)/, `$1${lines.join('\n')}\n$2`));
+  for (const name of uncaught) console.log(`nothing in ${count} seeds shows ${name}`);
+  return uncaught.length === 0 ? 0 : 1;
+}
+
+async function hunt(mutant: NamedMutant, count: number): Promise<readonly number[]> {
+  const players = new Players();
+  const seeds: number[] = [];
+  for await (const { seed, failure } of players.play({ from: 1, count, mutant: mutant.name })) {
+    if (failure === undefined || !mutant.breaks.includes(failure.invariant)) continue;
+    if (runSeed({ seed, mutant: controlOf(mutant) }).failure === undefined) seeds.push(seed);
+    if (seeds.length === SEEDS_PER_MUTANT) break;
+  }
+  await players.close();
+  return seeds;
 }
 
 function report(result: RunResult, mutant: Mutant | undefined): boolean {

@@ -36,6 +36,9 @@ const SUITES: readonly Suite[] = [
   { name: 'conformance', projects: ['conformance'], needs: ['namespaces', 'assets'] },
 ];
 
+/** Simulated clusters that are played here, where a minute more is no matter. */
+const SIM_SEEDS = '2000';
+
 /** Lab tests that a user namespace is not enough for, and what they do there that it may not. */
 const ROOT_ONLY: Readonly<Record<string, string>> = {
   'test/lab/netfd.lab.ts': 'goes back into the namespace that the process came from',
@@ -133,8 +136,9 @@ async function runSuite(suite: Suite, { isNested, excluded }: Surroundings): Pro
 
 function run(argv: readonly string[]): Promise<number> {
   const [command = '', ...args] = argv;
+  const env = { HOLDFAST_SIM_SEEDS: SIM_SEEDS, ...process.env };
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: 'inherit', cwd: join(import.meta.dirname, '..') });
+    const child = spawn(command, args, { stdio: 'inherit', cwd: join(import.meta.dirname, '..'), env });
     child.on('error', reject);
     child.on('close', (code) => resolve(code ?? 1));
   });

@@ -23,6 +23,11 @@ export interface NamedMutant extends Mutant {
   readonly breaks: readonly string[];
 }
 
+/** What a mutant's seed plays without its mutation: the same cluster, the same faults. */
+export function controlOf({ name, what, faults, isOfServices = false }: NamedMutant): Mutant {
+  return { name, what, isOfServices, ...(faults === undefined ? {} : { faults }) };
+}
+
 export const MUTANTS: readonly NamedMutant[] = [
   {
     name: 'tenure-endless',
