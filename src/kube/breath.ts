@@ -36,6 +36,11 @@ export class Breath {
     this.#begunAt = performance.now();
   }
 
+  /** Between two pieces of work. */
+  async takeIfDue(): Promise<void> {
+    if (this.isDue) await this.take();
+  }
+
   /** The result of work in steps. */
   async finish<Result>(steps: Steps<Result>): Promise<Result> {
     for (;;) {

@@ -3,6 +3,7 @@
  * numeric order, IPv4 first, whatever the order of the allocations.
  */
 
+import { eachInSteps, finish, mapInSteps, type Steps } from '../base/steps.ts';
 import type { Ip } from '../base/ip.ts';
 import { compareIps, rangeContains } from './address-range.ts';
 import { compareCreation } from './creation.ts';
@@ -14,21 +15,28 @@ export function serviceAddresses(
   allocations: readonly Allocation[],
   pools: readonly Pool[],
 ): readonly ServiceAddress[] {
+  return finish(serviceAddressesInSteps(allocations, pools));
+}
+
+export function* serviceAddressesInSteps(
+  allocations: readonly Allocation[],
+  pools: readonly Pool[],
+): Steps<readonly ServiceAddress[]> {
   const found = new Map<string, { readonly address: Ip; readonly allocations: Allocation[] }>();
-  for (const allocation of allocations) {
+  yield* eachInSteps(allocations, (allocation) => {
     for (const address of allocation.addresses) {
       const open = found.get(address.text);
       if (open === undefined) found.set(address.text, { address, allocations: [allocation] });
       else if (!open.allocations.includes(allocation)) open.allocations.push(allocation);
     }
-  }
+  });
   const byName = new Map(pools.map((pool) => [pool.name, pool]));
-  return [...found.values()]
-    .sort((a, b) => compareIps(a.address, b.address))
-    .map(({ address, allocations }) => {
-      allocations.sort(compareAllocations);
-      return { address, pool: poolOf(address, allocations, { pools, byName }), allocations };
-    });
+  const sorted = [...found.values()].sort((a, b) => compareIps(a.address, b.address));
+  yield;
+  return yield* mapInSteps(sorted, ({ address, allocations: own }) => {
+    own.sort(compareAllocations);
+    return { address, pool: poolOf(address, own, { pools, byName }), allocations: own };
+  });
 }
 
 function compareAllocations({ service: a }: Allocation, { service: b }: Allocation): number {

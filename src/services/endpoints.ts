@@ -7,6 +7,7 @@
  * and has no limit of its own: slices come from the API, at most 1,000 endpoints each.
  */
 
+import { eachInSteps, finish, type Steps } from '../base/steps.ts';
 import type { EndpointSliceObject } from './model.ts';
 
 export interface EndpointCount {
@@ -44,10 +45,13 @@ export function replaceSlice(index: EndpointIndex, key: string, slice: EndpointS
 }
 
 /** As replaceSlice, for many at once: the index is copied once, and only the Services concerned are counted again. */
-export function replaceSlices(
-  index: EndpointIndex,
-  changes: Iterable<readonly [key: string, slice: EndpointSliceObject | undefined]>,
-): EndpointIndex {
+export function replaceSlices(index: EndpointIndex, changes: readonly SliceChange[]): EndpointIndex {
+  return finish(replaceSlicesInSteps(index, changes));
+}
+
+type SliceChange = readonly [key: string, slice: EndpointSliceObject | undefined];
+
+export function* replaceSlicesInSteps(index: EndpointIndex, changes: readonly SliceChange[]): Steps<EndpointIndex> {
   const slices = new Map(index.slices);
   const concerned = new Map<string, Map<string, EndpointSliceObject>>();
   const slicesOf = (service: string): Map<string, EndpointSliceObject> => {
@@ -57,7 +61,7 @@ export function replaceSlices(
     concerned.set(service, own);
     return own;
   };
-  for (const [key, slice] of changes) {
+  yield* eachInSteps(changes, ([key, slice]) => {
     const former = slices.get(key);
     if (former !== undefined) slicesOf(former.service).delete(key);
     if (slice === undefined) {
@@ -66,12 +70,12 @@ export function replaceSlices(
       slices.set(key, slice);
       slicesOf(slice.service).set(key, slice);
     }
-  }
+  });
   const services = new Map(index.services);
-  for (const [service, own] of concerned) {
+  yield* eachInSteps([...concerned], ([service, own]) => {
     if (own.size === 0) services.delete(service);
     else services.set(service, countSlices([...own.values()]));
-  }
+  });
   return { slices, services };
 }
 

@@ -9,7 +9,7 @@
  */
 
 import { eachInSteps, finish, type Steps } from '../base/steps.ts';
-import { serviceAddresses } from './address.ts';
+import { serviceAddressesInSteps } from './address.ts';
 import type { EndpointIndex } from './endpoints.ts';
 import { allocateInSteps } from './ipam/allocate.ts';
 import { compareServices, type AllocationInput } from './ipam/table.ts';
@@ -106,7 +106,7 @@ function* allocatedPart(input: PlanInput): Steps<AllocatedPart> {
     pending: result.pending,
     refused: refused.sort(byService),
     foreign: foreign.sort(byService),
-    addresses: serviceAddresses(result.allocations, input.pools),
+    addresses: yield* serviceAddressesInSteps(result.allocations, input.pools),
     problems: result.problems,
   };
 }

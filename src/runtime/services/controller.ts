@@ -71,6 +71,14 @@ const UNKNOWN_MAX_MS = 10_000;
 
 const NOBODY: readonly string[] = [];
 
+interface PlannedParts {
+  readonly plan: Plan;
+  readonly services: readonly ServiceObject[];
+  readonly isLeading: boolean;
+  readonly isGiving: boolean;
+  readonly now: number;
+}
+
 export class ServicesController {
   view: ServicesView;
   readonly #options: ServicesOptions;
@@ -225,7 +233,7 @@ export class ServicesController {
     const { config } = this.#options;
     const kinds = this.#kinds;
     this.#kinds = new Set();
-    const booked = this.#book.update(this.#objects, kinds, now);
+    const booked = await breath.finish(this.#book.updateInSteps(this.#objects, kinds, now));
     if (this.#book.wakeAt !== undefined) this.#rhythm.wakeAt(this.#book.wakeAt);
     if (!this.#isReady(state, now)) {
       this.#rhythm.wakeAt(now + 1_000);
@@ -255,17 +263,25 @@ export class ServicesController {
       assignment: this.#owners.assignment,
     });
     const plan = await breath.finish(steps);
-    const confirmed = confirmedOf(booked.services);
-    const byKey = new Map(booked.services.map((service) => [service.key, service]));
-    if (breath.isDue) await breath.take();
+    return this.#give({ plan, services: booked.services, isLeading, isGiving, now }, breath);
+  }
+
+  /** What follows from a plan: addresses that are given, this node's duty, and what is to be written. */
+  async #give(parts: PlannedParts, breath: Breath): Promise<Round | undefined> {
+    const { plan, services, isLeading, isGiving, now } = parts;
+    const confirmed = confirmedOf(services);
+    await breath.takeIfDue();
+    const byKey = new Map(services.map((service) => [service.key, service]));
+    await breath.takeIfDue();
     if (!this.#isStill(isLeading)) return undefined;
-    const answers = (this.#state ?? state).services.inquiries;
+    const answers = this.#state?.services.inquiries ?? new Map<string, never>();
     const given = isGiving ? this.#giving.choose(plan.allocations, byKey, confirmed, answers) : [];
     const found = this.#giving.quarantine(given, answers, now);
     for (const each of found) this.#teller.quarantined(each);
     if (found.length > 0) this.#rhythm.touch();
+    await breath.takeIfDue();
     const duty = this.#duty.make({
-      node: config.nodeName,
+      node: this.#options.config.nodeName,
       ownerships: plan.ownerships,
       confirmed,
       tentative: tentativeOf(given, this.#giving.quarantined),
@@ -273,25 +289,26 @@ export class ServicesController {
       isSpread: this.#isSpread(),
       fellows: this.#nodes.fellows,
     });
+    await breath.takeIfDue();
+    if (!this.#isStill(isLeading)) return undefined;
     if (duty !== this.#dispatched) {
       this.#dispatched = duty;
       this.#options.dispatch({ kind: 'services.duty', duty });
     }
-    if (breath.isDue) await breath.take();
-    if (!this.#isStill(isLeading)) return undefined;
-    return this.#settle({ state: this.#state ?? state, plan, confirmed, byKey, given, isLeading, isGiving, now });
+    await breath.takeIfDue();
+    const state = this.#state;
+    if (state === undefined || !this.#isStill(isLeading)) return undefined;
+    return this.#settle({ ...parts, state, confirmed, byKey, given });
   }
 
-  #settle(parts: {
-    readonly state: AgentState;
-    readonly plan: Plan;
-    readonly confirmed: ReadonlySet<string>;
-    readonly byKey: ReadonlyMap<string, ServiceObject>;
-    readonly given: readonly Given[];
-    readonly isLeading: boolean;
-    readonly isGiving: boolean;
-    readonly now: number;
-  }): Round {
+  #settle(
+    parts: PlannedParts & {
+      readonly state: AgentState;
+      readonly confirmed: ReadonlySet<string>;
+      readonly byKey: ReadonlyMap<string, ServiceObject>;
+      readonly given: readonly Given[];
+    },
+  ): Round {
     const { state, plan, confirmed, byKey, given, isLeading, isGiving, now } = parts;
     const { lost, draining, leader } = state.services.liveness;
     const isSpread = this.#isSpread();

@@ -6,8 +6,9 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { metadataText, type JsonObject } from '../../base/json.ts';
+import { finish, type Steps } from '../../base/steps.ts';
 import type { CustomKind, ObjectWatch, WatchedKind } from '../../kube/object-watch.ts';
-import { indexEndpoints, replaceSlices, type EndpointIndex } from '../../services/endpoints.ts';
+import { indexEndpoints, replaceSlicesInSteps, type EndpointIndex } from '../../services/endpoints.ts';
 import type {
   Advertisement,
   Decoding,
@@ -128,6 +129,9 @@ export const ALL_KINDS: ReadonlySet<WatchedKind> = new Set<WatchedKind>([
   ...POOL_KINDS,
 ]);
 
+/** Objects that are merely looked at between two yields: about a millisecond. */
+const LIGHT_STRIDE = 512;
+
 export class ObjectBook {
   booked: BookedObjects;
   /** When update is to be called although nothing happened. */
@@ -160,15 +164,23 @@ export class ObjectBook {
     };
   }
 
-  /** Takes in what has changed of these kinds, and has kinds looked for that Services name pools of. `now`: see SettlingInput. */
+  /** All of updateInSteps. */
   update(watch: WatchedObjects, kinds: ReadonlySet<WatchedKind>, now: number): BookedObjects {
+    return finish(this.updateInSteps(watch, kinds, now));
+  }
+
+  /**
+   * Takes in what has changed of these kinds, and has kinds looked for that Services name pools of. `now`: see
+   * SettlingInput. What changes between two steps is news for the next call: some of it may be in already.
+   */
+  *updateInSteps(watch: WatchedObjects, kinds: ReadonlySet<WatchedKind>, now: number): Steps<BookedObjects> {
     const { services, nodes, namespaces } = this.#lists;
-    if (kinds.has('Service')) services.update(watch.services);
-    if (kinds.has('Node')) nodes.update(watch.nodes);
-    if (kinds.has('Namespace')) namespaces.update(watch.namespaces);
+    if (kinds.has('Service')) yield* services.update(watch.services);
+    if (kinds.has('Node')) yield* nodes.update(watch.nodes);
+    if (kinds.has('Namespace')) yield* namespaces.update(watch.namespaces);
     // A slice that came before its Service was no news when it came (object-watch.ts): the Service is.
     const hasSliceNews = kinds.has('EndpointSlice') || kinds.has('Service');
-    const endpoints = hasSliceNews ? this.#updateSlices(watch.endpointSlices) : this.booked.endpoints;
+    const endpoints = hasSliceNews ? yield* this.#updateSlices(watch.endpointSlices) : this.booked.endpoints;
     const isDue = watch.isSynced !== this.#settling.isSynced || now >= (this.wakeAt ?? Number.POSITIVE_INFINITY);
     const hasPoolNews = isDue || [...POOL_KINDS].some((kind) => kinds.has(kind));
     const pools = hasPoolNews ? this.#updatePools(watch, kinds, now) : this.booked;
@@ -193,18 +205,26 @@ export class ObjectBook {
     return isDeepStrictEqual(all, this.booked.problems) ? this.booked.problems : all;
   }
 
-  #updateSlices(slices: ReadonlyMap<string, Decoding<EndpointSliceObject>>): EndpointIndex {
+  *#updateSlices(slices: ReadonlyMap<string, Decoding<EndpointSliceObject>>): Steps<EndpointIndex> {
     const index = this.booked.endpoints;
     const changes: [string, EndpointSliceObject | undefined][] = [];
     const problems: ObjectProblem[] = [];
+    let known = 0;
+    let count = 0;
     for (const [key, { value, problems: own }] of slices) {
       if (own.length > 0) problems.push(...own);
-      if (value !== undefined && index.slices.get(value.key) !== value) changes.push([value.key, value]);
-      else if (value === undefined && !index.slices.has(key)) continue;
+      const before = index.slices.get(key);
+      if (before !== undefined) known += 1;
+      if (value !== undefined && before !== value) changes.push([key, value]);
+      count += 1;
+      if (count % LIGHT_STRIDE === 0) yield;
     }
-    for (const key of index.slices.keys()) if (!slices.has(key)) changes.push([key, undefined]);
+    if (known < index.slices.size) {
+      for (const key of index.slices.keys()) if (!slices.has(key)) changes.push([key, undefined]);
+    }
     this.#sliceProblems = problems;
-    return changes.length === 0 ? index : replaceSlices(index, changes);
+    yield;
+    return changes.length === 0 ? index : yield* replaceSlicesInSteps(index, changes);
   }
 
   #updatePools(
@@ -268,19 +288,25 @@ class KeptList<T> {
   problems: readonly ObjectProblem[] = [];
   #byKey = new Map<string, T>();
 
-  update(decodings: ReadonlyMap<string, Decoding<T>>): void {
+  *update(decodings: ReadonlyMap<string, Decoding<T>>): Steps<void> {
     const next = new Map<string, T>();
     const problems: ObjectProblem[] = [];
+    let isSame = true;
+    let count = 0;
     for (const [key, { value, problems: own }] of decodings) {
-      const kept = value ?? this.#byKey.get(key);
+      const before = this.#byKey.get(key);
+      const kept = value ?? before;
       if (kept !== undefined) next.set(key, kept);
+      if (kept !== before) isSame = false;
       if (own.length > 0) problems.push(...own);
+      count += 1;
+      if (count % LIGHT_STRIDE === 0) yield;
     }
     this.problems = problems;
-    const isSame = next.size === this.#byKey.size && [...next].every(([key, value]) => this.#byKey.get(key) === value);
-    if (isSame) return;
+    if (isSame && next.size === this.#byKey.size) return;
     this.#byKey = next;
     this.values = [...next.values()];
+    yield;
   }
 }
 

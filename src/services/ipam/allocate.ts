@@ -29,7 +29,7 @@ export function allocate(input: AllocationInput): AllocationResult {
 }
 
 export function* allocateInSteps(input: AllocationInput): Steps<AllocationResult> {
-  const table = openTable(input);
+  const table = yield* openTable(input);
   yield;
   yield* keepAddresses(table);
   // While wishes are met, nobody is given by chance what another one asks for.

@@ -16,6 +16,7 @@ import type {
   ServiceRequest,
   ServiceRules,
 } from '../model.ts';
+import { eachInSteps, type Steps } from '../../base/steps.ts';
 import { compareCreation } from '../creation.ts';
 import { readRequest } from '../request.ts';
 import { indexReservations, type ReservationIndex } from '../reservation.ts';
@@ -53,20 +54,23 @@ export interface Table {
 
 const reservedMemo: WeakMap<readonly Reservation[], ReservationIndex> = new WeakMap();
 
-export function openTable(input: AllocationInput): Table {
+export function* openTable(input: AllocationInput): Steps<Table> {
   const book = poolBook(input.pools);
   const claims: Claim[] = [];
   const warned: Warned[] = [];
   const foreign = new Map<string, ServiceObject>();
-  for (const service of input.services.toSorted(compareServices)) {
+  yield;
+  const services = input.services.toSorted(compareServices);
+  yield;
+  yield* eachInSteps(services, (service) => {
     const outcome = readRequest(service, input.rules);
     if (outcome.kind === 'foreign') {
       if (isElsewhere(outcome)) noteForeign(foreign, service);
-      continue;
+      return;
     }
     claims.push(claimOf(outcome.request, outcome.kind === 'refused' ? outcome.reasons : []));
     if (outcome.warnings.length > 0) warned.push({ service, warnings: outcome.warnings });
-  }
+  });
   return {
     input,
     claims,
