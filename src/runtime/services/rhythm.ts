@@ -8,8 +8,8 @@ import { Breath } from '../../kube/breath.ts';
 
 /** Runs follow one another at this distance at the earliest. */
 export const RUN_SPACING_MS = 20;
-/** A run may take a third of the time. */
-const REST_FACTOR = 2;
+/** A run may take half of the time: in slices, so that the loop is there for others all the while. */
+const REST_FACTOR = 1;
 
 export class Rhythm {
   isClosed = false;
