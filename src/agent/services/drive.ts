@@ -7,7 +7,7 @@
 import { assert } from '../../base/assert.ts';
 import { ERRORS, fillRemedy } from '../../base/errors.ts';
 import type { Mac } from '../../base/mac.ts';
-import { after, NEVER } from '../../base/time.ts';
+import { after, monotonic, NEVER } from '../../base/time.ts';
 import { startVip, stepVip, type VipEvent, type VipOutput, type VipState, type VipWish } from '../../vip/vip.ts';
 import { announcementFrames, probeFrame } from '../../vip/wire.ts';
 import { isLoopback } from '../kernel-view.ts';
@@ -25,6 +25,8 @@ const SUCCEEDING_MS = 500;
 const ASKED_FRESH_MS = 2000;
 /** Renewals of fewer need no spreading. */
 const SPREAD_MIN = 60;
+/** Of many, those whose renewals fall into the same step are renewed together. */
+const RENEWAL_STEP_MS = 250;
 
 const NONE: readonly VipEvent[] = [];
 const TICK: VipEvent = { kind: 'tick' };
@@ -129,11 +131,15 @@ function verdictFor(turn: Turn, entry: ServiceEntry): VipWish['verdict'] {
   return isOurs && !services.hasStood && !liveness.hasStanding && state.lifecycle === 'running' ? 'undecided' : 'drop';
 }
 
-/** Claimed together, a thousand addresses would be renewed together for ever: each begins at a moment of its own. */
+/**
+ * Claimed together, a thousand addresses would be renewed together for ever: each begins at a moment of its own. But those
+ * that are near are renewed in one turn: the process wakes a few times a second and not for each.
+ */
 function withOwnRhythm(turn: Turn, address: string, vip: VipState): VipState {
   if (turn.counts.own < SPREAD_MIN || vip.lifetimeAt === NEVER) return vip;
   const fraction = (hashOf(address) + 1) / 0x1_0000_0000;
-  return { ...vip, lifetimeAt: after(turn.now, (vip.lifetimeAt - turn.now) * fraction) };
+  const at = after(turn.now, (vip.lifetimeAt - turn.now) * fraction);
+  return { ...vip, lifetimeAt: monotonic(Math.max(turn.now, Math.floor(at / RENEWAL_STEP_MS) * RENEWAL_STEP_MS)) };
 }
 
 /** What comes out of the machine; answers the number of the move the entry is still part of. */

@@ -136,6 +136,8 @@ export interface ServicesState {
   readonly fellows: ReadonlySet<string>;
   /** By IP text. */
   readonly entries: Shards<ServiceEntry>;
+  /** Of the addresses in the duty, as it last came: nothing is to be decided where it is the very same. */
+  readonly duties: ReadonlySet<AddressDuty>;
   /** What the kernel has at places of Service addresses, by IP text. */
   readonly found: Found;
   readonly liveness: Liveness;
@@ -195,6 +197,7 @@ export function startServices(): ServicesState {
     isSpread: true,
     fellows: new Set(),
     entries: emptyShards(),
+    duties: new Set(),
     found: emptyShards(),
     liveness: NO_LIVENESS,
     departed: new Map(),

@@ -15,7 +15,7 @@ import { isNewPath } from '../addresses.ts';
 import type { Effect } from '../effect.ts';
 import type { AgentEvent } from '../event.ts';
 import { addressKey, isOwnMac } from '../kernel-view.ts';
-import type { AgentRules, AgentState } from '../state.ts';
+import type { AgentRules, AgentState, KernelView } from '../state.ts';
 import { decide } from './decide.ts';
 import { drive, isFoundAt } from './drive.ts';
 import { addressesIn } from './found.ts';
@@ -43,17 +43,12 @@ export interface ServicesStep {
 export const PORTION = 64;
 const DUE_MIN = 32;
 const BREATH_MS = 1;
-/**
- * Heartbeats and frames come dozens at a time out of their sockets, without a breath in between: with each of them no more
- * than this is driven, and where more is due, none of it. The tick that is due has a portion.
- */
-const DUE_WITH_DATAGRAM = 4;
 /** What a portion left undone that was found at start is looked for again. */
 const SETTLE_MS = 1000;
 /** Renewals and announcements of all addresses together stay below some 60 and 20 a second. */
 const ADDRESSES_PER_LIFETIME_SECOND = 20;
 const LIFETIME_MAX_S = 300;
-/** So many are announced less often each: thousands of broadcasts a second serve nobody on the link. */
+/** With more than so many, each is announced less often: thousands of broadcasts a second serve nobody on the link. */
 const MANY = 64;
 const BURST_OF_MANY_MS: readonly number[] = [0, 100, 700, 3000];
 /** Questions to those who go on answering: some 400 a second in all. */
@@ -91,13 +86,14 @@ export function stepServices(
   return finishTurn(turn, judged);
 }
 
-/** Of what is due, what this turn does. */
-function portionOf(turn: Turn, event: AgentEvent): readonly string[] {
-  const { entries, now, driven } = turn;
-  const comesInDozens = event.kind === 'heartbeat.received' || event.kind === 'frame.received';
-  const limit = comesInDozens ? DUE_WITH_DATAGRAM + 1 : Math.max(DUE_MIN, PORTION - driven);
-  const due = dueInDraft(entries, { deadlineOf: entryDeadline, now, limit });
-  return comesInDozens && due.length > DUE_WITH_DATAGRAM ? [] : due;
+/**
+ * Of what is due, what this turn does. Heartbeats and frames come dozens at a time out of their sockets, without a breath
+ * in between: where there are many addresses, none of them drives what is due. The tick that is due has a portion.
+ */
+function portionOf({ entries, now, driven }: Turn, { kind }: AgentEvent): readonly string[] {
+  const comesInDozens = kind === 'heartbeat.received' || kind === 'frame.received';
+  if (comesInDozens && entries.before.size > MANY) return [];
+  return dueInDraft(entries, { deadlineOf: entryDeadline, now, limit: Math.max(DUE_MIN, PORTION - driven) });
 }
 
 /** What is known of the surroundings, brought up to date: interfaces, addresses of the node, and the duty's terms. */
@@ -107,7 +103,7 @@ function inform(state: AgentState, duty: ServiceDuty | undefined): ServicesState
   const isSame = interfaceNames === services.interfaceNames && kernel?.links === services.seen.links;
   const sites = isSame || kernel === undefined ? services.sites : sitesOf(kernel, interfaceNames, services.sites);
   const isUsedSame = duty === undefined && kernel?.addresses === services.seen.addresses && isSame;
-  const used = isUsedSame || kernel === undefined ? services.used : usedHere(kernel, servedBy(services, duty));
+  const used = isUsedSame || kernel === undefined ? services.used : usedHere(kernel, servedBy(services, duty, kernel));
   if (isSame && isUsedSame && duty === undefined) return services;
   return {
     ...services,
@@ -130,9 +126,15 @@ function noteMissed(state: AgentState, services: ServicesState, count: number, n
   return isSame ? services : { ...services, isMissed, missedSince };
 }
 
-function servedBy(services: ServicesState, duty: ServiceDuty | undefined): { has: (address: string) => boolean } {
+/** Of the addresses that the kernel has (few: those of Services are kept apart), which the duty has too. */
+function servedBy(
+  services: ServicesState,
+  duty: ServiceDuty | undefined,
+  kernel: KernelView,
+): { has: (address: string) => boolean } {
   if (duty === undefined) return { has: (address) => inShards(services.entries, address) !== undefined };
-  return new Set(duty.addresses.map(({ prefix }) => prefix.ip.text));
+  const own = new Set(Array.from(kernel.addresses.values(), ({ prefix }) => prefix.ip.text));
+  return new Set(duty.addresses.flatMap(({ prefix: { ip } }) => (own.has(ip.text) ? [ip.text] : [])));
 }
 
 function isSameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
@@ -217,6 +219,7 @@ function beginTurn(
     counts: services.counts,
     inquiries: changesOf(services.inquiries),
     strays: changesOf(services.strays),
+    duties: services.duties,
     rivals: services.rivals,
     isNews: false,
     isWatchGrown: false,
@@ -262,22 +265,26 @@ function isOtherwise({ services, liveness, hasConsent }: Turn, before: ServicesS
 }
 
 function followDuty(turn: Turn, before: ServicesState, addresses: readonly AddressDuty[]): void {
-  const wanted = new Set<string>();
   const isSettled = !isOtherwise(turn, before) && turn.services.used === before.used;
+  const duties = new Set(addresses);
+  const decided = new Set<string>();
   for (const duty of addresses) {
-    const address = duty.prefix.ip.text;
-    if (wanted.has(address)) continue;
-    wanted.add(address);
-    const entry = isSettled ? inShards(before.entries, address) : undefined;
     // The very same duty under the same circumstances was decided about when it came.
-    if (entry?.duty !== duty || !entry.isWanted) decide(turn, address, duty);
+    if (isSettled && before.duties.has(duty)) continue;
+    const address = duty.prefix.ip.text;
+    if (decided.has(address)) continue;
+    decided.add(address);
+    decide(turn, address, duty);
   }
-  for (const [address, entry] of eachOfShards(before.entries)) {
-    if (wanted.has(address) || !entry.isWanted) continue;
+  for (const duty of before.duties) {
+    const address = duty.prefix.ip.text;
+    if (duties.has(duty) || decided.has(address)) continue;
     decide(turn, address, null);
     if (inShards(turn.services.found, address) !== undefined) suspectStray(turn, address);
   }
+  turn.duties = duties;
   if (before.isDutyKnown) return;
+  const wanted = new Set(addresses.map(({ prefix }) => prefix.ip.text));
   for (const [address] of eachOfShards(turn.services.found)) {
     suspectStray(turn, address, wanted.has(address) ? SETTLE_MS : 0);
   }
@@ -398,6 +405,7 @@ function finishTurn(turn: Turn, judged: Judged): ServicesStep {
     moves: finishMoves(services, turn.moves),
     rivals: turn.rivals,
     strays: turn.strays.map,
+    duties: turn.duties,
   };
   tellTurn(turn);
   return { state: { ...state, services: next, counters: countersWith(turn) }, effects };

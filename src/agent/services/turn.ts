@@ -5,6 +5,7 @@
 
 import { earliest, NEVER, type MonotonicMs } from '../../base/time.ts';
 import { vipDeadline, type VipRules } from '../../vip/vip.ts';
+import type { AddressDuty } from '../../services/duty.ts';
 import type { Effect } from '../effect.ts';
 import type { AgentRules, AgentState } from '../state.ts';
 import { inDraft, putInDraft, type Draft } from './shards.ts';
@@ -41,6 +42,7 @@ export interface Turn {
   counts: ServiceCounts;
   readonly inquiries: Changes<InquiryAnswer>;
   readonly strays: Changes<MonotonicMs>;
+  duties: ReadonlySet<AddressDuty>;
   rivals: ReadonlyMap<string, ServiceRival>;
   isNews: boolean;
   isWatchGrown: boolean;
