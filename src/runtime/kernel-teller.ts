@@ -1,10 +1,14 @@
 /**
  * Kernel notifications as events for the core. What is read in one go is told in one event where addresses come by the
- * thousand: each event costs a turn. After lost notifications everything is looked at anew.
+ * thousand, for each event costs a turn; BUNDLE_MAX at a time, so that the loop breathes. After lost notifications
+ * everything is looked at anew.
  */
 
 import type { AgentEvent } from '../agent/event.ts';
 import type { KernelChange, KernelSnapshot } from '../protocol/netlink/records.ts';
+
+/** Changes in one event: as many as addresses are driven in one turn (agent/services/step.ts). */
+export const BUNDLE_MAX = 64;
 
 export interface KernelTellerOptions {
   readonly dump: () => KernelSnapshot;
@@ -18,8 +22,9 @@ export function kernelTeller(
 ): (change: KernelChange) => void {
   let waiting: KernelChange[] = [];
   const flush = (): void => {
-    const changes = waiting;
-    waiting = [];
+    const changes = waiting.slice(0, BUNDLE_MAX);
+    waiting = waiting.slice(BUNDLE_MAX);
+    if (waiting.length > 0) setImmediate(flush);
     const [first] = changes;
     if (first === undefined) return;
     dispatch(changes.length === 1 ? { kind: 'kernel.changed', change: first } : { kind: 'kernel.changes', changes });
