@@ -41,11 +41,11 @@ const SEA_FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
  * old one takes five thousand Services (measured: 27 MB) several times over, and no leak grows beyond it unseen. No
  * optimizing compilers: what runs a few times a second gains nothing by them, and the pages of their code, their
  * threads' heaps and what they compile are 7 MB and a tenth of the processor time (measured at idle: 4.5 and 4.1 ms/s).
- * A thousand Services made at once cost as much processor time with them and 30 MB more; a larger young generation takes
- * 10 MB and spares nothing (bench:services, each tried).
+ * A thousand Services made at once cost as much processor time with them and 30 MB more. A young generation of 8 MB would
+ * spare them a sixth of it, and take 10 MB: too much where five thousand are served (bench:services, each tried).
  */
 export const EXEC_ARGV = [
-  '--max-semi-space-size=1',
+  '--max-semi-space-size=2',
   '--max-old-space-size=96',
   '--no-opt',
   '--no-maglev',
