@@ -59,8 +59,11 @@ const env = fc.record({
   lb_class_legacy_handling: fc.constantFrom('true', 'false'),
 });
 
-/** On a machine whose cores are busy with something else as well. */
-const SLOW_MS = 5_000;
+/** Processor time: what else the machine has to do is no matter. Most plans take a few milliseconds. */
+const SLOW_MS = 2_000;
+
+/** Of plans of ten mutated documents on average: each document of the corpus is met some hundred times, in some eight seconds. */
+const RUNS = 1_500;
 
 describe('plans of hostile objects', () => {
   it('there is a corpus', () => {
@@ -79,7 +82,7 @@ describe('plans of hostile objects', () => {
         flags: {},
         facts: { hostname: 'here' },
       };
-      const begun = performance.now();
+      const begun = process.cpuUsage();
       const { stdout, exitCode } = runPlan({
         paths: [],
         drain: [],
@@ -88,7 +91,7 @@ describe('plans of hostile objects', () => {
         input,
         read: () => files,
       });
-      expect(performance.now() - begun).toBeLessThan(SLOW_MS);
+      expect(process.cpuUsage(begun).user / 1000).toBeLessThan(SLOW_MS);
       expect([0, 1]).toContain(exitCode);
       if (!isJson) return;
       const plan = JSON.parse(stdout) as PlanReport;
@@ -102,6 +105,6 @@ describe('plans of hostile objects', () => {
       ];
       for (const text of words) expect(text).not.toMatch(/undefined|\[object|\{\w+\}|NaN/);
     });
-    fc.assert(property, { numRuns: 1_500 });
+    fc.assert(property, { numRuns: RUNS });
   });
 });

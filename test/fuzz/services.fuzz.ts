@@ -16,6 +16,7 @@ import { scopeRefusal } from '../../src/services/scope.ts';
 import { decodeSelector, matchesSelector } from '../../src/services/selector.ts';
 import { anything, asParsed, mutate, mutation } from './hostile-json.ts';
 
+/** Each field of a Service, some fifty, is replaced or removed more than a hundred times; two or three seconds for a kind. */
 const RUNS = { numRuns: 3_000 };
 
 const metadata = {

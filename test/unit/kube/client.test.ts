@@ -138,8 +138,8 @@ describe('request', () => {
   it('keeps its deadline against a server that accepts and is silent', async () => {
     const { client } = bench(`https://127.0.0.1:${(await blackHole()).port}`);
     const startedAt = performance.now();
-    expect(await client.request({ ...GET, deadlineMs: 200 })).toMatchObject({ ok: false, failure: 'unreachable' });
-    expect(performance.now() - startedAt).toBeLessThan(400);
+    expect(await client.request({ ...GET, deadlineMs: 800 })).toMatchObject({ ok: false, failure: 'unreachable' });
+    expect(performance.now() - startedAt).toBeLessThan(1600);
   });
 
   it('keeps its deadline against a slow body', async () => {
@@ -149,8 +149,8 @@ describe('request', () => {
     });
     const { client } = bench(api.url);
     const startedAt = performance.now();
-    expect(await client.request({ ...GET, deadlineMs: 200 })).toMatchObject({ ok: false, failure: 'timeout' });
-    expect(performance.now() - startedAt).toBeLessThan(400);
+    expect(await client.request({ ...GET, deadlineMs: 800 })).toMatchObject({ ok: false, failure: 'timeout' });
+    expect(performance.now() - startedAt).toBeLessThan(1600);
   });
 
   it.each([
@@ -260,14 +260,14 @@ describe('endpoints', () => {
     const hole = await blackHole();
     const { client } = bench(other.url, hole.port);
     const startedAt = performance.now();
-    expect(await client.request({ ...GET, deadlineMs: 600 })).toMatchObject({ ok: true, endpoint: other.url });
+    expect(await client.request({ ...GET, deadlineMs: 2000 })).toMatchObject({ ok: true, endpoint: other.url });
     const first = performance.now() - startedAt;
-    expect(first).toBeGreaterThan(280);
-    expect(first).toBeLessThan(550);
+    expect(first).toBeGreaterThan(980);
+    expect(first).toBeLessThan(1900);
     expect(hole.sockets.size).toBe(1);
     const again = performance.now();
-    expect(await client.request({ ...GET, deadlineMs: 600 })).toMatchObject({ ok: true });
-    expect(performance.now() - again).toBeLessThan(200);
+    expect(await client.request({ ...GET, deadlineMs: 2000 })).toMatchObject({ ok: true });
+    expect(performance.now() - again).toBeLessThan(900);
   });
 
   it('asks another server after 500 and after 429', async () => {

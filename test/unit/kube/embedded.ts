@@ -4,6 +4,9 @@ import { EmbeddedApi } from '../../embedded-api/server.ts';
 import { openApiClient, type ApiClient } from '../../../src/kube/client.ts';
 import { fixedCredentials, identityOf, memoryLog, type MemoryLog } from './scripted-api.ts';
 
+/** No matter of these tests: only what never answers is an error. */
+const REQUEST_DEADLINE_MS = 10_000;
+
 export interface Embedded {
   readonly api: EmbeddedApi;
   readonly client: ApiClient;
@@ -33,12 +36,12 @@ export async function startEmbedded(): Promise<Embedded> {
     client,
     log,
     read: async (path) => {
-      const result = await client.request({ method: 'GET', path, deadlineMs: 2000 });
+      const result = await client.request({ method: 'GET', path, deadlineMs: REQUEST_DEADLINE_MS });
       return result.ok ? result.body : undefined;
     },
     write: async (method, path, body) => {
       const contentType = method === 'PATCH' ? { contentType: 'application/merge-patch+json' } : {};
-      const result = await client.request({ method, path, body, deadlineMs: 2000, ...contentType });
+      const result = await client.request({ method, path, body, deadlineMs: REQUEST_DEADLINE_MS, ...contentType });
       if (!result.ok) throw new Error(`${method} ${path}: ${result.message}`);
     },
     tried: () => tried,
