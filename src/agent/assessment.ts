@@ -17,6 +17,7 @@ import {
   majorityLostAt,
   replacedBy,
   succession,
+  type ViewRules,
 } from '../leader/view.ts';
 import { isWireSilent } from '../vip/vip.ts';
 import { isEligible, servesOnly } from './eligibility.ts';
@@ -31,14 +32,17 @@ export const LOST_AFTER_MS = 1500;
 /** How long a write that succeeded says that the API takes writes. */
 export const WRITE_PROOF_MS = 3000;
 
-interface Assessed {
-  readonly state: AgentState;
+interface Moment {
   readonly rules: AgentRules;
+  readonly state: AgentState;
   readonly now: MonotonicMs;
+}
+
+interface Assessed extends Moment {
   readonly assessment: Assessment;
 }
 
-/** No WeakMap: one with an entry for each state that ever was keeps the collector busier than the core. */
+/** No WeakMap: an entry for each state that ever was is work for the collector. */
 const LAST: { assessed: Assessed | undefined } = { assessed: undefined };
 
 /**
@@ -65,32 +69,58 @@ function workOut(rules: AgentRules, state: AgentState, now: MonotonicMs): Assess
     // Without a vote the Lease decides, but an expired one is left to a holder that is heard, as voters leave it.
     return { ...ALONE, isWireSilent: isSilent, isHeldElsewhere: isHeldElsewhere(view, now) };
   }
-  const holder = state.election.observed?.lease?.holder ?? '';
-  const isIdle = idleHolder(rules, state, now) === holder;
-  const { provisionalSince } = state.election;
-  const term = { term: ownTerm(state), isProvisional: provisionalSince !== undefined };
-  const missedSince = state.suspicion?.holder === holder ? state.suspicion.missedSince : undefined;
-  return {
-    voterCount: voters.length,
-    hearsMajority: hearsMajority(own, view, now),
-    isHeldElsewhere: isHeldElsewhere(view, now),
-    holder,
-    isHolderMissed: isMissedByMajority(own, view, holder, now, isIdle),
-    isHolderLost: missedSince !== undefined && now >= after(missedSince, LOST_AFTER_MS),
-    isApiElsewhere: isApiWorkingElsewhere(view, now),
-    replacedBy: state.election.phase === 'leading' ? replacedBy(own, view, term, now) : undefined,
-    isWireSilent: isSilent,
-    // Only asked for where a holder is missed, or a majority: not in most turns.
-    get majorityLostAt() {
-      return majorityLostAt(own, view, now);
-    },
-    get isNext() {
-      return nextInLine(rules, state, now)[0] === rules.node;
-    },
-    get hasSupport() {
-      return hasSupport(own, view, now);
-    },
-  };
+  return new VoterAssessment({ rules, state, now }, own, isSilent);
+}
+
+/** A class for its getters alone: those of an object literal are defined anew with each, which took as long as the rest. */
+class VoterAssessment implements Assessment {
+  readonly voterCount: number;
+  readonly hearsMajority: boolean;
+  readonly isHeldElsewhere: boolean;
+  readonly holder: string;
+  readonly isHolderMissed: boolean;
+  readonly isHolderLost: boolean;
+  readonly isApiElsewhere: boolean;
+  readonly replacedBy: string | undefined;
+  readonly isWireSilent: boolean;
+  readonly #moment: Moment;
+  readonly #own: ViewRules;
+
+  constructor(moment: Moment, own: ViewRules, isWireSilent: boolean) {
+    const { rules, state, now } = moment;
+    const { view } = state.peers;
+    const holder = state.election.observed?.lease?.holder ?? '';
+    const isIdle = idleHolder(rules, state, now) === holder;
+    const { provisionalSince } = state.election;
+    const term = { term: ownTerm(state), isProvisional: provisionalSince !== undefined };
+    const missedSince = state.suspicion?.holder === holder ? state.suspicion.missedSince : undefined;
+    this.voterCount = view.set?.voters.length ?? 0;
+    this.hearsMajority = hearsMajority(own, view, now);
+    this.isHeldElsewhere = isHeldElsewhere(view, now);
+    this.holder = holder;
+    this.isHolderMissed = isMissedByMajority(own, view, holder, now, isIdle);
+    this.isHolderLost = missedSince !== undefined && now >= after(missedSince, LOST_AFTER_MS);
+    this.isApiElsewhere = isApiWorkingElsewhere(view, now);
+    this.replacedBy = state.election.phase === 'leading' ? replacedBy(own, view, term, now) : undefined;
+    this.isWireSilent = isWireSilent;
+    this.#moment = moment;
+    this.#own = own;
+  }
+
+  // Only asked for where a holder is missed, or a majority: not in most turns.
+
+  get majorityLostAt(): MonotonicMs | undefined {
+    return majorityLostAt(this.#own, this.#moment.state.peers.view, this.#moment.now);
+  }
+
+  get isNext(): boolean {
+    const { rules, state, now } = this.#moment;
+    return nextInLine(rules, state, now)[0] === rules.node;
+  }
+
+  get hasSupport(): boolean {
+    return hasSupport(this.#own, this.#moment.state.peers.view, this.#moment.now);
+  }
 }
 
 /** The order of succession as this node sees it, itself included where it could serve. */

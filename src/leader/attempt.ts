@@ -65,9 +65,10 @@ export function provisionalAt(rules: ElectionRules, state: ElectionState, assess
  * first, and the addresses when the wire falls silent).
  */
 function isDeposable(lease: LeaseRecord | undefined, assessment: Assessment): boolean {
-  const { isHolderMissed, isNext, hearsMajority, isHeldElsewhere, isWireSilent, isHolderLost } = assessment;
+  const { isHolderMissed, hearsMajority, isHeldElsewhere, isWireSilent, isHolderLost } = assessment;
   if (lease?.holder !== assessment.holder) return false;
-  return isHolderMissed && isNext && hearsMajority && !isHeldElsewhere && (isWireSilent || isHolderLost);
+  // Last what is only worked out when it is asked for.
+  return isHolderMissed && hearsMajority && !isHeldElsewhere && (isWireSilent || isHolderLost) && assessment.isNext;
 }
 
 /** Sends what is due: a renewal, an acquisition or a release; at most one call is under way at a time. */

@@ -62,7 +62,7 @@ const env = fc.record({
 /** Processor time: what else the machine has to do is no matter. Most plans take a few milliseconds. */
 const SLOW_MS = 2_000;
 
-/** Of plans of ten mutated documents on average: each document of the corpus is met some hundred times, in some eight seconds. */
+/** Of plans of ten mutated documents on average: each document of the corpus is met some dozens of times, in some eight seconds. */
 const RUNS = 1_500;
 
 describe('plans of hostile objects', () => {
