@@ -129,12 +129,14 @@ describe('before a real API server', () => {
       definitions = await definitionsOfSet('metallb-0.16');
       console.log(originsOf(definitions));
       for (const { document } of definitions) expect((await ask('POST', DEFINITIONS, document)).status).toBe(201);
-      const pool = metallb('IPAddressPool', { addresses: [`${address}/32`] });
-      await waitFor('the kind is served', async () => (await ask('POST', pools, pool)).status === 201, {
-        deadlineMs: 30_000,
-        everyMs: 300,
-      });
-      expect((await ask('POST', advertisements, metallb('L2Advertisement', {}))).status).toBe(201);
+      await made(pools, metallb('IPAddressPool', { addresses: [`${address}/32`] }));
+      await made(advertisements, metallb('L2Advertisement', {}));
+    }
+
+    /** A definition that is installed is served some moments later. */
+    function made(path: string, object: object): Promise<unknown> {
+      const options = { deadlineMs: 30_000, everyMs: 300 };
+      return waitFor('the kind is served', async () => (await ask('POST', path, object)).status === 201, options);
     }
 
     /** Since a moment, who had the pool's address then has it, and nobody else had it. */
