@@ -1,101 +1,13 @@
 import { createHmac } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
-import type { Heartbeat, Voter } from '../../../src/leader/view.ts';
-import type { LogFields } from '../../../src/observe/log.ts';
 import { SILENT_LOG } from '../../../src/observe/log.ts';
-import { openHeartbeats, type Heartbeats } from '../../../src/runtime/heartbeats.ts';
+import { openHeartbeats } from '../../../src/runtime/heartbeats.ts';
 import { loadNetfd } from '../../../src/system/native-addon.ts';
 import { hex } from '../../vectors/neighbor/vectors.ts';
-import { ip } from '../base/values.ts';
 import { until } from '../kube/scripted-api.ts';
+import { beat, BEAT, CLUSTER, introduce, KEY, KEY_2, station, voter, type Station } from './station.ts';
 import { freeUdpPort, openMiddleman, type Middleman } from './udp.ts';
-
-const netfd = loadNetfd();
-const CLUSTER = '01234567-89ab-cdef-0123-456789abcdef';
-const KEY = new Uint8Array(32).fill(1);
-const KEY_2 = new Uint8Array(32).fill(2);
-const BEAT = {
-  epoch: 1,
-  hears: 3,
-  supports: undefined,
-  term: 4,
-  isApiWorking: true,
-  isEligible: true,
-  isDraining: false,
-  isHolding: false,
-  isLeading: false,
-  isProvisional: false,
-  misses: [],
-  intervalMs: 100,
-  priority: 100,
-};
-const closers: (() => void)[] = [];
-
-interface Station {
-  readonly name: string;
-  readonly port: number;
-  readonly heard: Heartbeat[];
-  readonly drops: string[];
-  readonly lines: LogFields[];
-  readonly beats: Heartbeats;
-  /** Milliseconds added to its clock. */
-  later: number;
-}
-
-interface StationOptions {
-  readonly port?: number;
-  readonly key?: Uint8Array;
-  readonly cluster?: string;
-  readonly isOnLink?: boolean;
-  readonly silentAfterMs?: number;
-}
-
-async function station(name: string, options: StationOptions = {}): Promise<Station> {
-  const port = options.port ?? (await freeUdpPort());
-  const [heard, drops, lines]: [Heartbeat[], string[], LogFields[]] = [[], [], []];
-  const beats = openHeartbeats({
-    netfd,
-    self: name,
-    port,
-    silentAfterMs: options.silentAfterMs ?? 300,
-    log: { ...SILENT_LOG, warn: (_msg, fields) => void lines.push(fields ?? {}) },
-    onHeartbeat: (heartbeat) => heard.push(heartbeat),
-    onDrop: (reason) => drops.push(reason),
-    ownPrefixes: () => (options.isOnLink === true ? [{ ip: ip('127.0.0.1'), length: 8 }] : []),
-    now: () => performance.now() + made.later,
-  });
-  closers.push(() => beats.close());
-  const made: Station = { name, port, heard, drops, lines, beats, later: 0 };
-  beats.setKeys([options.key ?? KEY]);
-  beats.setClusterId(options.cluster ?? CLUSTER);
-  return made;
-}
-
-function voter(of: Station, addresses: readonly string[] = ['127.0.0.1'], port = of.port): Voter {
-  return { name: of.name, addresses, port };
-}
-
-/** `from` sends to `to`, directly or to another port, and everything on its way arrives. */
-async function beat(from: Station, to: Station, port?: number): Promise<void> {
-  const before = to.drops.length + to.heard.length;
-  from.beats.send([voter(to, ['127.0.0.1'], port)], BEAT);
-  if (port === undefined) await until(() => to.drops.length + to.heard.length > before, 'an arrival');
-}
-
-/** Both have proved themselves to each other. */
-async function introduce(a: Station, b: Station): Promise<void> {
-  await beat(a, b);
-  await beat(b, a);
-  await beat(a, b);
-  await beat(b, a);
-  expect([a.heard.length > 0, b.heard.length > 0]).toEqual([true, true]);
-  for (const one of [a, b]) for (const list of [one.heard, one.drops, one.lines]) list.length = 0;
-}
-
-afterEach(() => {
-  for (const close of closers.splice(0).toReversed()) close();
-});
 
 describe('two nodes', () => {
   it('hear each other once each has shown that it hears the other', async () => {
@@ -144,9 +56,9 @@ describe('two nodes', () => {
   it('say nothing before key and cluster id are known', async () => {
     const a = await station('n1');
     const middleman = await openMiddleman();
-    closers.push(() => middleman.close());
+    onTestFinished(() => middleman.close());
     const late = openHeartbeats({
-      netfd,
+      netfd: loadNetfd(),
       self: 'n3',
       port: await freeUdpPort(),
       silentAfterMs: 300,
@@ -155,7 +67,7 @@ describe('two nodes', () => {
       onDrop: () => undefined,
       ownPrefixes: () => [],
     });
-    closers.push(() => late.close());
+    onTestFinished(() => late.close());
     const to = [{ name: 'x', addresses: ['127.0.0.1'], port: middleman.port }];
     late.send(to, BEAT);
     late.setKeys([KEY]);
@@ -171,7 +83,7 @@ describe('two nodes', () => {
     const a = await station('n1');
     const b = await station('n2');
     const middleman = await openMiddleman();
-    closers.push(() => middleman.close());
+    onTestFinished(() => middleman.close());
     await introduce(a, b);
     middleman.onDatagram = (datagram) => middleman.send(datagram, b.port);
     await beat(a, b, middleman.port);
@@ -210,7 +122,7 @@ describe('a datagram that says nothing of now', () => {
   beforeEach(async () => {
     [a, b] = [await station('n1'), await station('n2')];
     middleman = await openMiddleman();
-    closers.push(() => middleman.close());
+    onTestFinished(() => middleman.close());
     await introduce(a, b);
   });
 
@@ -301,7 +213,7 @@ describe('a datagram that says nothing of now', () => {
   it('from an echo that is no longer recent proves nothing', async () => {
     const restarted = await station('n1');
     const hold = await openMiddleman();
-    closers.push(() => hold.close());
+    onTestFinished(() => hold.close());
     await beat(restarted, b);
     await beat(b, restarted);
     await beat(restarted, b, hold.port);
@@ -318,7 +230,7 @@ describe('a peer of a later version that still reads ours', () => {
   it('is understood, and answered in the version that both read', async () => {
     const b = await station('n2');
     const future = await openMiddleman();
-    closers.push(() => future.close());
+    onTestFinished(() => future.close());
     // Version 1, by hand, from a sender that reads versions 1 to 3.
     const own = (sequence: number, echo: Uint8Array): Uint8Array => {
       const covered = Buffer.concat([
@@ -354,7 +266,7 @@ describe('a flood', () => {
   it('of forged datagrams from many addresses is counted in full and told in a few lines', async () => {
     const b = await station('n2');
     const middleman = await openMiddleman();
-    closers.push(() => middleman.close());
+    onTestFinished(() => middleman.close());
     for (let count = 0; count < 40; count += 1) {
       const before = b.drops.length;
       middleman.send(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, count), b.port);

@@ -1,130 +1,41 @@
 /** Questions between two nodes over real sockets: who is answered, who isn't, and what a recorded question is worth. */
 
 import { createHmac } from 'node:crypto';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
-import type { Voter } from '../../../src/leader/view.ts';
 import { SILENT_LOG } from '../../../src/observe/log.ts';
 import { decodeHeartbeat } from '../../../src/protocol/heartbeat/heartbeat.ts';
 import { encodeInquiry, isInquiry, type InquiryReply, type Question } from '../../../src/protocol/heartbeat/inquiry.ts';
-import { openHeartbeats, type Heartbeats } from '../../../src/runtime/heartbeats.ts';
+import { openHeartbeats } from '../../../src/runtime/heartbeats.ts';
 import { ANSWER_TIMEOUT_MS } from '../../../src/runtime/inquiries.ts';
 import { loadNetfd } from '../../../src/system/native-addon.ts';
 import { hex } from '../../vectors/neighbor/vectors.ts';
 import { ip } from '../base/values.ts';
 import { until } from '../kube/scripted-api.ts';
+import { beat, BEAT, CLUSTER, introduce, KEY, SILENT_AFTER_MS, station, voter, type Station } from './station.ts';
 import { freeUdpPort, openMiddleman, type Middleman } from './udp.ts';
 
-const netfd = loadNetfd();
-const CLUSTER = '01234567-89ab-cdef-0123-456789abcdef';
-const KEY = new Uint8Array(32).fill(1);
-const BEAT = {
-  epoch: 1,
-  hears: 3,
-  supports: undefined,
-  term: 4,
-  isApiWorking: true,
-  isEligible: true,
-  isDraining: false,
-  isHolding: false,
-  isLeading: false,
-  isProvisional: false,
-  misses: [],
-  intervalMs: 100,
-  priority: 100,
-};
 const QUESTION: Question = { subject: 'wire', address: ip('192.0.2.10') };
-const closers: (() => void)[] = [];
-
-interface Station {
-  readonly name: string;
-  readonly port: number;
-  readonly beats: Heartbeats;
-  readonly asked: Question[];
-  readonly drops: string[];
-  heard: number;
-  later: number;
-}
-
-type Answer = ((question: Question) => Promise<InquiryReply>) | undefined;
-
-async function station(name: string, answer?: Answer, key = KEY): Promise<Station> {
-  const port = await freeUdpPort();
-  const made: { -readonly [Key in keyof Station]: Station[Key] } = {
-    name,
-    port,
-    asked: [],
-    drops: [],
-    heard: 0,
-    later: 0,
-    beats: openHeartbeats({
-      netfd,
-      self: name,
-      port,
-      silentAfterMs: 2_000,
-      log: SILENT_LOG,
-      onHeartbeat: () => {
-        made.heard += 1;
-      },
-      onDrop: (reason) => made.drops.push(reason),
-      ownPrefixes: () => [],
-      ...(answer === undefined
-        ? {}
-        : {
-            answer: (question: Question) => {
-              made.asked.push(question);
-              return answer(question);
-            },
-          }),
-      now: () => performance.now() + made.later,
-    }),
-  };
-  closers.push(() => made.beats.close());
-  made.beats.setKeys([key]);
-  made.beats.setClusterId(CLUSTER);
-  return made;
-}
-
 function notHeld(): Promise<InquiryReply> {
   return Promise.resolve({ kind: 'not-held' });
-}
-
-function voter(of: Station, port = of.port): Voter {
-  return { name: of.name, addresses: ['127.0.0.1'], port };
-}
-
-async function beat(from: Station, to: Station): Promise<void> {
-  const before = to.heard + to.drops.length;
-  from.beats.send([voter(to)], BEAT);
-  await until(() => to.heard + to.drops.length > before, 'an arrival');
-}
-
-async function introduce(a: Station, b: Station): Promise<void> {
-  for (let round = 0; round < 2; round += 1) {
-    await beat(a, b);
-    await beat(b, a);
-  }
-  expect([a.heard > 0, b.heard > 0]).toEqual([true, true]);
-  for (const one of [a, b]) one.drops.length = 0;
 }
 
 /** Stands between a and b: a sends to it what it would send to b. */
 async function between(a: Station): Promise<Middleman> {
   const middleman = await openMiddleman();
-  closers.push(() => middleman.close());
+  onTestFinished(() => middleman.close());
   a.beats.send([{ name: 'n2', addresses: ['127.0.0.1'], port: middleman.port }], BEAT);
   await until(() => middleman.seen.length === 1, 'a heartbeat on its way');
   return middleman;
 }
 
-afterEach(() => {
-  for (const close of closers.splice(0).toReversed()) close();
-});
-
 describe('a node that is heard', () => {
   it('is asked, and what it says comes back', async () => {
     const reply: InquiryReply = { kind: 'unaskable', reason: 'no-carrier', interfaceName: 'eth0' };
-    const [a, b] = [await station('n1', notHeld), await station('n2', () => Promise.resolve(reply))];
+    const [a, b] = [
+      await station('n1', { answer: notHeld }),
+      await station('n2', { answer: () => Promise.resolve(reply) }),
+    ];
     await introduce(a, b);
     expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: true, reply });
     expect(b.asked).toEqual([QUESTION]);
@@ -133,14 +44,16 @@ describe('a node that is heard', () => {
   });
 
   it('answers several questions at once, each with its own', async () => {
-    const b = await station('n2', ({ address }) => {
-      const afterMicros = address.bytes.at(-1) ?? 0;
-      const { promise, resolve } = Promise.withResolvers<InquiryReply>();
-      const reply = { kind: 'refused', reason: afterMicros % 2 === 0 ? 'busy' : 'not-ours' } as const;
-      setTimeout(() => resolve(reply), 20 - afterMicros);
-      return promise;
+    const b = await station('n2', {
+      answer: ({ address }) => {
+        const afterMicros = address.bytes.at(-1) ?? 0;
+        const { promise, resolve } = Promise.withResolvers<InquiryReply>();
+        const reply = { kind: 'refused', reason: afterMicros % 2 === 0 ? 'busy' : 'not-ours' } as const;
+        setTimeout(() => resolve(reply), 20 - afterMicros);
+        return promise;
+      },
     });
-    const a = await station('n1', notHeld);
+    const a = await station('n1', { answer: notHeld });
     await introduce(a, b);
     const hosts = [1, 2, 3, 4, 5, 6];
     const answers = await Promise.all(
@@ -152,7 +65,7 @@ describe('a node that is heard', () => {
   });
 
   it('is not asked when its heartbeats do not say that it answers: it is of an earlier version', async () => {
-    const [a, b] = [await station('n1', notHeld), await station('n2')];
+    const [a, b] = [await station('n1', { answer: notHeld }), await station('n2')];
     await introduce(a, b);
     const seen = b.drops.length;
     expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: false, reason: 'unable' });
@@ -161,7 +74,8 @@ describe('a node that is heard', () => {
   });
 
   it('is not asked any more once it is silent', async () => {
-    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    const usual = { answer: notHeld, silentAfterMs: 2_000 };
+    const [a, b] = [await station('n1', usual), await station('n2', usual)];
     await introduce(a, b);
     // Heard each 300 ms or each 3 s: those without a vote speak seldom.
     a.later = 2_500;
@@ -172,7 +86,10 @@ describe('a node that is heard', () => {
   });
 
   it('and says nothing is waited for no longer than the time for it', async () => {
-    const [a, b] = [await station('n1', notHeld), await station('n2', () => new Promise(() => {}))];
+    const [a, b] = [
+      await station('n1', { answer: notHeld }),
+      await station('n2', { answer: () => new Promise(() => {}) }),
+    ];
     await introduce(a, b);
     const from = performance.now();
     expect(await a.beats.inquire('n2', QUESTION)).toEqual({ ok: false, reason: 'no-answer' });
@@ -183,7 +100,7 @@ describe('a node that is heard', () => {
 describe('a question', () => {
   it('is nothing without a key', async () => {
     const beats = openHeartbeats({
-      netfd,
+      netfd: loadNetfd(),
       self: 'n1',
       port: await freeUdpPort(),
       silentAfterMs: 2_000,
@@ -192,12 +109,12 @@ describe('a question', () => {
       onDrop: () => {},
       ownPrefixes: () => [],
     });
-    closers.push(() => beats.close());
+    onTestFinished(() => beats.close());
     expect(await beats.inquire('n2', QUESTION)).toEqual({ ok: false, reason: 'not-ready' });
   });
 
   it('that was recorded is answered once, and its octets changed not at all', async () => {
-    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    const [a, b] = [await station('n1', { answer: notHeld }), await station('n2', { answer: notHeld })];
     await introduce(a, b);
     const middleman = await between(a);
     void a.beats.inquire('n2', QUESTION);
@@ -222,7 +139,7 @@ describe('a question', () => {
   });
 
   it('that was held back until what it echoes is old proves nothing', async () => {
-    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    const [a, b] = [await station('n1', { answer: notHeld }), await station('n2', { answer: notHeld })];
     await introduce(a, b);
     const middleman = await between(a);
     void a.beats.inquire('n2', QUESTION);
@@ -234,14 +151,14 @@ describe('a question', () => {
   });
 
   it('of a run that has not proved itself is not answered', async () => {
-    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    const [a, b] = [await station('n1', { answer: notHeld }), await station('n2', { answer: notHeld })];
     await introduce(a, b);
-    const again = await station('n1', notHeld);
+    const again = await station('n1', { answer: notHeld });
     // It has heard b, which has not heard its echo: two datagrams, for b takes turns in whom it echoes.
     await beat(again, b);
-    b.later = 2_500;
+    b.later = SILENT_AFTER_MS + 500;
     for (let count = 0; count < 2; count += 1) b.beats.send([voter(again)], BEAT);
-    await until(() => again.heard > 0, 'b');
+    await until(() => again.heard.length > 0, 'b');
     const middleman = await between(again);
     void again.beats.inquire('n2', QUESTION);
     await until(() => middleman.seen.length === 2, 'the question on its way');
@@ -256,9 +173,9 @@ describe('a question', () => {
     ['what was meant for another run of who asks', 'n2', 'n2', 1, 'inquiry-unasked'],
   ] as const)('is not answered by %s, though it has the key', async (_, sender, incarnationOf, echoChange, reason) => {
     const [a, b, c] = [
-      await station('n1', notHeld),
-      await station('n2', () => new Promise(() => {})),
-      await station('n3', notHeld),
+      await station('n1', { answer: notHeld }),
+      await station('n2', { answer: () => new Promise(() => {}) }),
+      await station('n3', { answer: notHeld }),
     ];
     await introduce(a, b);
     await introduce(a, c);
@@ -280,14 +197,14 @@ describe('a question', () => {
       body: { kind: 'answer', address: QUESTION.address, reply: { kind: 'not-held' } },
     });
     const middleman = await openMiddleman();
-    closers.push(() => middleman.close());
+    onTestFinished(() => middleman.close());
     middleman.send(Buffer.concat([covered, createHmac('sha256', KEY).update(covered).digest()]), a.port);
     await until(() => a.drops.includes(reason), reason);
     expect(await open).toEqual({ ok: false, reason: 'no-answer' });
   });
 
   it('as an answer to nothing asked changes nothing', async () => {
-    const [a, b] = [await station('n1', notHeld), await station('n2', notHeld)];
+    const [a, b] = [await station('n1', { answer: notHeld }), await station('n2', { answer: notHeld })];
     await introduce(a, b);
     const middleman = await between(a);
     void a.beats.inquire('n2', QUESTION);
@@ -300,7 +217,7 @@ describe('a question', () => {
 });
 
 it('a heartbeat says that its sender answers, and an older node reads the rest of it', async () => {
-  const a = await station('n1', notHeld);
+  const a = await station('n1', { answer: notHeld });
   const middleman = await between(a);
   const decoded = decodeHeartbeat(middleman.seen[0] ?? new Uint8Array(0));
   expect(decoded).toMatchObject({ ok: true, value: { beat: { version: 1, isAnswering: true, isEligible: true } } });
