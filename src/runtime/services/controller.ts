@@ -241,6 +241,7 @@ export class ServicesController {
     }
     const isLeading = this.#lead(state, now);
     const isGiving = isLeading && this.#objects.isCurrent && now >= this.#givingAt();
+    this.#rhythm.isUrgent = isGiving;
     if (isLeading && !isGiving) this.#rhythm.wakeAt(Math.max(now + 50, this.#givingAt()));
     const nodes = this.#nodes.update({
       self: config.nodeName,

@@ -8,11 +8,14 @@ import { Breath } from '../../kube/breath.ts';
 
 /** Runs follow one another at this distance at the earliest. */
 export const RUN_SPACING_MS = 20;
-/** A run may take half of the time: in slices, so that the loop is there for others all the while. */
-const REST_FACTOR = 1;
+/** A run may take a quarter of the time, an urgent one half: in slices, so that the loop is there for others all the while. */
+const REST_FACTOR = 3;
+const URGENT_REST_FACTOR = 1;
 
 export class Rhythm {
   isClosed = false;
+  /** Whether others wait for what is worked out: addresses are being given. */
+  isUrgent = false;
   readonly #work: (breath: Breath) => Promise<void>;
   #ranAt = Number.NEGATIVE_INFINITY;
   #tookMs = 0;
@@ -31,7 +34,8 @@ export class Rhythm {
   touch(): void {
     this.#isDirty = true;
     if (this.isClosed || this.#isRunning || this.#timer !== undefined) return;
-    const spacingMs = Math.max(RUN_SPACING_MS, this.#tookMs * REST_FACTOR);
+    const restFactor = this.isUrgent ? URGENT_REST_FACTOR : REST_FACTOR;
+    const spacingMs = Math.max(RUN_SPACING_MS, this.#tookMs * restFactor);
     const waitMs = Math.max(0, this.#ranAt + spacingMs - performance.now());
     this.#timer = setTimeout(() => void this.#run(), waitMs);
   }

@@ -38,6 +38,25 @@ describe('the rhythm of runs', () => {
     rhythm.close();
   });
 
+  it('rests longer after a longer run, and less while others wait for what comes of it', async () => {
+    const rests: number[] = [];
+    let endedAt: number | undefined;
+    const { rhythm, ended } = counting(() => {
+      const begun = performance.now();
+      if (endedAt !== undefined) rests.push(begun - endedAt);
+      while (performance.now() < begun + 20);
+      rhythm.isUrgent = rests.length > 0;
+      if (rests.length < 2) rhythm.touch();
+      endedAt = performance.now();
+      return Promise.resolve();
+    });
+    rhythm.touch();
+    await ended(3);
+    expect(rests[0]).toBeGreaterThanOrEqual(58);
+    expect(rests[1]).toBeGreaterThanOrEqual(18);
+    rhythm.close();
+  });
+
   it('runs at the earliest of the moments it is to wake at, and not when it is closed', async () => {
     const { rhythm, runs, ended } = counting(() => Promise.resolve());
     const from = performance.now();
