@@ -240,7 +240,7 @@ class QueuedRecorder implements EventRecorder {
   #isTooMuch(note: EventNote, about: InvolvedObject): boolean {
     const { subject } = this.#options;
     if (subject === undefined) return false;
-    const key = `${nameOf(about)}\n${note.reason}`;
+    const key = [nameOf(about), note.reason].join('\n');
     const bucket = this.#subjects.get(key) ?? fullBucket(subject.burst);
     keepLatest(this.#subjects, key, bucket, SUBJECTS_MAX);
     return takeToken(bucket, subject.burst, subject.intervalMs) > 0;
@@ -248,7 +248,7 @@ class QueuedRecorder implements EventRecorder {
 
   async #send(entry: Entry): Promise<Outcome> {
     const { note, about, at } = entry;
-    const key = `${nameOf(about)}\n${note.type}\n${note.reason}\n${note.message}`;
+    const key = [nameOf(about), note.type, note.reason, note.message].join('\n');
     const series = this.#series.get(key);
     const isRepeated = series !== undefined && at - series.lastAt < SERIES_MS;
     return (isRepeated ? await this.#count(series, entry) : undefined) ?? this.#create(key, entry);
@@ -365,8 +365,9 @@ function keepLatest<Value>(map: Map<string, Value>, key: string, value: Value, m
   }
 }
 
+/** Joined, and not put together piece by piece: V8 keeps the pieces of a long text, and thousands of these are kept. */
 function nameOf({ kind, namespace, name, uid }: InvolvedObject): string {
-  return `${kind}/${namespace}/${name}/${uid ?? ''}`;
+  return [kind, namespace, name, uid ?? ''].join('/');
 }
 
 function namespaceOf(about: InvolvedObject): string {

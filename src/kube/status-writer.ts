@@ -34,7 +34,7 @@ export interface StatusWriterOptions {
   readonly inFlightMax?: number;
   /** Of all patches. Default 500. */
   readonly perSecond?: number;
-  /** Of those that say no addresses, after as many at once. Default 50. */
+  /** Of those that say no addresses, after WORDS_BURST at once. Default 30. */
   readonly wordsPerSecond?: number;
   /** In [0, 1); default Math.random. */
   readonly random?: () => number;
@@ -63,7 +63,8 @@ const IN_FLIGHT_MAX = 16;
 /** Of those that say no addresses. */
 const WORDS_IN_FLIGHT_MAX = 4;
 const PER_SECOND = 500;
-const WORDS_PER_SECOND = 50;
+const WORDS_PER_SECOND = 30;
+const WORDS_BURST = 20;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
 /** Trouble that is over sooner isn't told: a server that restarts, and for a second or two knows nobody's rights. */
@@ -110,7 +111,11 @@ class QueuedWriter implements StatusWriter {
     const { inFlightMax = IN_FLIGHT_MAX, perSecond = PER_SECOND, wordsPerSecond = WORDS_PER_SECOND } = options;
     this.#options = options;
     this.#addresses = new Queue(inFlightMax, perSecond, perSecond / 10);
-    this.#words = new Queue(Math.min(inFlightMax, WORDS_IN_FLIGHT_MAX), wordsPerSecond, wordsPerSecond);
+    this.#words = new Queue(
+      Math.min(inFlightMax, WORDS_IN_FLIGHT_MAX),
+      wordsPerSecond,
+      Math.min(WORDS_BURST, wordsPerSecond),
+    );
     this.#backoff = new Backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS, options.random ?? Math.random);
   }
 
