@@ -18,8 +18,8 @@ import type { ApiClient } from './client.ts';
 import type { ConnectionClass } from './http-exchange.ts';
 import type { JsonObject } from '../base/json.ts';
 import { asArray, asInteger, asObject, asText, isObject, metadataText, parseJson } from '../base/json.ts';
-import { LineSplitter } from './line-splitter.ts';
 import type { Log } from './log.ts';
+import { readLines, type LinesEnd } from './watch-lines.ts';
 
 export type ReflectorEvent<T> =
   /** New, or another version than before. `key` is namespace/name, or name. */
@@ -271,7 +271,11 @@ class ListWatch<T> implements Reflector {
 
   /** Reads the stream to its end. Rejects with what the listener throws. */
   #consume(response: IncomingMessage): Promise<Ending> {
-    const splitter = new LineSplitter(LINE_BYTES_MAX);
+    const lines = readLines<Ending>(response, {
+      lineBytesMax: LINE_BYTES_MAX,
+      onData: () => (this.#lastEventAt = performance.now()),
+      onLine: (line) => this.#consumeLine(line),
+    });
     const idleMs = this.#options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
     let timer: NodeJS.Timeout | undefined;
     return new Promise<Ending>((resolve, reject) => {
@@ -282,37 +286,14 @@ class ListWatch<T> implements Reflector {
       };
       checkIdle();
       this.#endStream = resolve;
-      response.on('data', (chunk: Buffer) => {
-        this.#lastEventAt = performance.now();
-        try {
-          const ending = this.#consumeChunk(splitter, chunk);
-          if (ending !== undefined) resolve(ending);
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
-      });
-      response.once('end', () => resolve({ kind: 'ended' }));
-      const onCut = (): void => resolve({ kind: 'failed', message: 'the watch was cut off', isAnswered: false });
-      response.once('error', onCut);
-      response.once('close', onCut);
+      lines.end.then((end) => resolve(endingOfLines(end)), reject);
     }).finally(() => {
       clearTimeout(timer);
       this.#endStream = undefined;
-      response.removeAllListeners('data');
+      lines.close();
       response.on('error', ignore);
       response.destroy();
     });
-  }
-
-  #consumeChunk(splitter: LineSplitter, chunk: Buffer): Ending | undefined {
-    const lines = splitter.push(chunk);
-    if (lines === undefined) return { kind: 'expired', message: `a line is longer than ${LINE_BYTES_MAX} octets` };
-    for (const line of lines) {
-      if (line.length === 0) continue;
-      const ending = this.#consumeLine(line.toString());
-      if (ending !== undefined) return ending;
-    }
-    return undefined;
   }
 
   #consumeLine(line: string): Ending | undefined {
@@ -384,6 +365,19 @@ class ListWatch<T> implements Reflector {
 
   #deadlineMs(): number {
     return this.#options.deadlineMs ?? DEADLINE_MS;
+  }
+}
+
+function endingOfLines(end: LinesEnd<Ending>): Ending {
+  switch (end.kind) {
+    case 'told':
+      return end.ending;
+    case 'complete':
+      return { kind: 'ended' };
+    case 'cut':
+      return { kind: 'failed', message: 'the watch was cut off', isAnswered: false };
+    case 'too-long':
+      return { kind: 'expired', message: `a line is longer than ${LINE_BYTES_MAX} octets` };
   }
 }
 
