@@ -7,7 +7,7 @@
 import { after, earliest, type MonotonicMs } from '../base/time.ts';
 import { missesOf, paceOf } from '../leader/others.ts';
 import { hearsBitmap, holding, isMissing, isVoter, type Voter, type VoterSet } from '../leader/view.ts';
-import type { VipState } from '../vip/vip.ts';
+import type { VipState } from '../vip/vip-state.ts';
 import { idleHolder, isApiWorking, isDraining, nextInLine, ownTerm } from './assessment.ts';
 import { viewRules } from './view-rules.ts';
 import type { Effect } from './effect.ts';

@@ -5,7 +5,7 @@
 
 import { isSameIp, type Ip } from '../base/ip.ts';
 import type { InterfaceAddress, KernelChange, KernelSnapshot, Link, Route } from '../protocol/netlink/records.ts';
-import type { VipState } from '../vip/vip.ts';
+import type { VipState } from '../vip/vip-state.ts';
 import type { AgentRules, KernelView } from './state.ts';
 
 /** ARPHRD_ETHER and ARPHRD_LOOPBACK of linux/if_arp.h: what addresses can be held on. */

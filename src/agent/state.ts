@@ -13,7 +13,7 @@ import { startView, type ViewState } from '../leader/view.ts';
 import type { InterfaceAddress, Link, Route } from '../protocol/netlink/records.ts';
 import type { Effect } from './effect.ts';
 import { startServices, type ServicesRules, type ServicesState } from './services/state.ts';
-import type { VipRules, VipState } from '../vip/vip.ts';
+import type { VipRules, VipState } from '../vip/vip-state.ts';
 
 /** One entry of `address`: a literal, or a name that is resolved again and again. */
 export type AddressSource =

@@ -13,7 +13,7 @@
 import { after, earliest, NEVER, type MonotonicMs } from '../base/time.ts';
 import type { ElectionEvent, ElectionOutput } from '../leader/election-state.ts';
 import { electionDeadline, stepElection } from '../leader/election.ts';
-import { hasHeldAlone, isIdle, vipDeadline } from '../vip/vip.ts';
+import { hasHeldAlone, isIdle, vipDeadline } from '../vip/vip-state.ts';
 import { stepAddresses } from './addresses.ts';
 import { captureEffects } from './capture.ts';
 import { assess, LOST_AFTER_MS } from './assessment.ts';

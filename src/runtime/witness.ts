@@ -9,7 +9,7 @@ import { vipLink, type AgentRules, type AgentState } from '../agent/state.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Link } from '../protocol/netlink/records.ts';
 import type { HeldReply, InquiryReply, Question } from '../protocol/heartbeat/inquiry.ts';
-import type { VipState } from '../vip/vip.ts';
+import type { VipState } from '../vip/vip-state.ts';
 import { askingFrom, otherMacsOf, type AskingPlace } from './asking-place.ts';
 
 export interface WitnessOptions {

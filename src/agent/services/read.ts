@@ -1,7 +1,7 @@
 /** What the runtime, status and metrics read of the agent's share of Services. Nothing here changes anything. */
 
 import type { MonotonicMs } from '../../base/time.ts';
-import type { VipPhase } from '../../vip/vip.ts';
+import type { VipPhase } from '../../vip/vip-state.ts';
 import type { AgentState } from '../state.ts';
 import { ownerAmong } from './liveness.ts';
 import { eachOfShards, inShards } from './shards.ts';

@@ -7,7 +7,7 @@
 import type { Ip } from '../../base/ip.ts';
 import { NEVER, type MonotonicMs } from '../../base/time.ts';
 import type { AddressDuty } from '../../services/duty.ts';
-import type { VipState } from '../../vip/vip.ts';
+import type { VipState } from '../../vip/vip-state.ts';
 import type { AgentState, KernelView } from '../state.ts';
 import type { Found } from './found.ts';
 import type { Departed } from './liveness.ts';

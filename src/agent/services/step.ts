@@ -8,7 +8,8 @@
 
 import { after, earliest, NEVER, type MonotonicMs } from '../../base/time.ts';
 import { majorityOf } from '../../leader/view.ts';
-import { withAnnouncementsDue, withRenewalDue, type VipRules, type VipState } from '../../vip/vip.ts';
+import { withAnnouncementsDue, withRenewalDue } from '../../vip/news.ts';
+import type { VipRules, VipState } from '../../vip/vip-state.ts';
 import { interpretFrame } from '../../vip/wire.ts';
 import type { AddressDuty, ServiceDuty } from '../../services/duty.ts';
 import { isNewPath } from '../addresses.ts';

@@ -4,7 +4,7 @@
  */
 
 import { earliest, NEVER, type MonotonicMs } from '../../base/time.ts';
-import { vipDeadline, type VipRules } from '../../vip/vip.ts';
+import { vipDeadline, type VipRules } from '../../vip/vip-state.ts';
 import type { AddressDuty } from '../../services/duty.ts';
 import type { Effect } from '../effect.ts';
 import type { AgentRules, AgentState } from '../state.ts';

@@ -11,7 +11,7 @@ import { startAgent, type AgentRules, type AgentState } from '../../../src/agent
 import { agentDeadline, step } from '../../../src/agent/step.ts';
 import type { ApiFailureKind, LeaseRecord } from '../../../src/leader/lease-record.ts';
 import type { KernelChange } from '../../../src/protocol/netlink/records.ts';
-import type { VipState } from '../../../src/vip/vip.ts';
+import type { VipState } from '../../../src/vip/vip-state.ts';
 import { ADDRESS_PROTOCOL, ipOf, macOf, SimKernel } from '../../sim/kernel.ts';
 import { RULES as ELECTION } from '../leader/script.ts';
 import { RULES as VIP } from '../vip/script.ts';

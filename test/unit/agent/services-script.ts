@@ -8,7 +8,7 @@ import { inShards } from '../../../src/agent/services/shards.ts';
 import type { ServiceEntry, ServiceMove } from '../../../src/agent/services/state.ts';
 import { serviceHolding } from '../../../src/agent/services/read.ts';
 import type { Mac } from '../../../src/base/mac.ts';
-import type { VipPhase } from '../../../src/vip/vip.ts';
+import type { VipPhase } from '../../../src/vip/vip-state.ts';
 import type { Effect } from '../../../src/agent/effect.ts';
 import type { Heartbeat } from '../../../src/leader/view.ts';
 import { VOTERS_ANNOTATION } from '../../../src/leader/voters.ts';

@@ -9,14 +9,14 @@ import { parseMac, type Mac } from '../../../src/base/mac.ts';
 import { monotonic, NEVER } from '../../../src/base/time.ts';
 import {
   startVip,
-  stepVip,
   vipDeadline,
   type VipEvent,
   type VipOutput,
   type VipRules,
   type VipState,
   type VipWish,
-} from '../../../src/vip/vip.ts';
+} from '../../../src/vip/vip-state.ts';
+import { stepVip } from '../../../src/vip/vip.ts';
 
 export const RULES: VipRules = {
   lifetimeSeconds: 3,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { monotonic } from '../../../src/base/time.ts';
-import { isWireSilent, startVip, stepVip, type VipEvent, type VipState, type VipWish } from '../../../src/vip/vip.ts';
+import { startVip, type VipEvent, type VipState, type VipWish } from '../../../src/vip/vip-state.ts';
+import { isWireSilent, stepVip } from '../../../src/vip/vip.ts';
 import { ip, mac } from '../base/values.ts';
 import { RULES } from './script.ts';
 

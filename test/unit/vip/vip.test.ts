@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { monotonic } from '../../../src/base/time.ts';
-import { BURST_OFFSETS_MS, DEFEND_INTERVAL_MS, isIdle, type VipOutput } from '../../../src/vip/vip.ts';
+import { DEFEND_INTERVAL_MS, isIdle, type VipOutput } from '../../../src/vip/vip-state.ts';
+import { BURST_OFFSETS_MS } from '../../../src/vip/vip.ts';
 import { kinds, VipScript } from './script.ts';
 
 function validSeconds(outputs: readonly VipOutput[]): readonly number[] {
