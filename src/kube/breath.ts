@@ -5,8 +5,8 @@
 
 import type { Steps } from '../base/steps.ts';
 
-/** As long as one slice may take, ms: a fifth of what may hold up anything else. */
-const SLICE_MS = 8;
+/** As long as one slice may take, ms: several of them, of different work, may come in one turn of the loop. */
+const SLICE_MS = 4;
 
 export class Breath {
   readonly #sliceMs: number;

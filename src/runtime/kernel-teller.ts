@@ -8,7 +8,7 @@ import type { AgentEvent } from '../agent/event.ts';
 import type { KernelChange, KernelSnapshot } from '../protocol/netlink/records.ts';
 
 /** Changes in one event: as many as addresses are driven in one turn (agent/services/step.ts). */
-export const BUNDLE_MAX = 64;
+export const BUNDLE_MAX = 40;
 
 export interface KernelTellerOptions {
   readonly dump: () => KernelSnapshot;

@@ -37,12 +37,12 @@ export interface ServicesStep {
 }
 
 /**
- * Machines driven in one turn: some ten milliseconds, system calls included, on a processor that is shared (measured: 0.2 ms
- * each at the worst). The rest follows after the loop has breathed. What an event is about comes first, and a part of what
+ * Machines driven in one turn: some five milliseconds, system calls included (measured: 0.2 ms each at the worst, on a
+ * processor that is shared). The rest follows after the loop has breathed. What an event is about comes first, and a part of what
  * is due whatever the events.
  */
-export const PORTION = 64;
-const DUE_MIN = 32;
+export const PORTION = 40;
+const DUE_MIN = 20;
 const BREATH_MS = 1;
 /** What a portion left undone that was found at start is looked for again. */
 const SETTLE_MS = 1000;

@@ -745,7 +745,8 @@ describe('thousands of addresses', () => {
     expect(told.map(({ fields }) => fields)).toEqual([
       { cause: 'node-lost', from: 'c', count: 1000, durationMs: expect.any(Number) as number },
     ]);
-    expect(node.state.services.moves[0]?.timings.total).toBeLessThan(140);
+    // Asking the wire takes some 90 ms of one address; the rest are portions, a millisecond apart.
+    expect(node.state.services.moves[0]?.timings.total).toBeLessThan(160);
     const probes = node.effects('frame.send').filter(({ purpose }) => purpose === 'probe');
     const perTurn = Map.groupBy(probes, ({ at }) => at);
     // Two turns may fall on one millisecond.
