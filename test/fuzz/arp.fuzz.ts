@@ -12,6 +12,7 @@ import {
 } from '../../src/protocol/arp/arp.ts';
 import { decodeEthernetHeader, encodeEthernetFrame } from '../../src/protocol/ethernet/ethernet.ts';
 
+/** A second or two for each property: most octets of a datagram meet most of their values. */
 const RUNS = { numRuns: 20_000 };
 const mac = fc.uint8Array({ minLength: 6, maxLength: 6 }).map(macFromBytes);
 const ipv4 = fc.uint8Array({ minLength: 4, maxLength: 4 }).map(ipFromBytes);

@@ -8,6 +8,7 @@ import {
   type HeartbeatDatagram,
 } from '../../src/protocol/heartbeat/heartbeat.ts';
 
+/** A second or two for each property: most octets of a datagram meet most of their values. */
 const RUNS = { numRuns: 20_000 };
 const u32 = fc.nat(0xffff_ffff);
 const octets = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length });

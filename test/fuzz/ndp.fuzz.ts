@@ -10,6 +10,7 @@ import { encodeIpv6Packet } from '../../src/protocol/ip/ipv6.ts';
 import { solicitedNodeGroup } from '../../src/protocol/ip/multicast.ts';
 import { decodeNdpFrame, decodeNdpPacket, encodeNdpPacket, type NdpPacket } from '../../src/protocol/ndp/ndp.ts';
 
+/** A second or two for each property: most octets of a datagram meet most of their values. */
 const RUNS = { numRuns: 20_000 };
 const UNSPECIFIED = ipFromBytes(new Uint8Array(16));
 const mac = fc.uint8Array({ minLength: 6, maxLength: 6 }).map(macFromBytes);

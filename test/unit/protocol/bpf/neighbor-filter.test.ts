@@ -240,9 +240,8 @@ describe('the neighbor filter for many addresses', () => {
     expect(isNeighborFilterExact(options)).toBe(false);
     // net.core.optmem_max is 20,480 octets on older kernels; old and new program, translated, must fit in together.
     expect(filter.length / INSTRUCTION_LENGTH).toBeLessThan(400);
-    for (const address of [...options.ipv4, ...options.ipv6]) {
-      expect(framesAbout(address).every((bytes) => passes(filter, bytes))).toBe(true);
-    }
+    const all = [...options.ipv4, ...options.ipv6];
+    expect(all.filter((address) => !framesAbout(address).every((bytes) => passes(filter, bytes)))).toEqual([]);
   });
 
   it('says which further addresses it passes as it is', () => {

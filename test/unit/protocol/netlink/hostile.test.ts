@@ -203,7 +203,8 @@ function truncate(recorded: NetlinkMessage): number {
   for (let length = 0; length < recorded.payload.length; length += 1) {
     const cut = { ...recorded, payload: recorded.payload.slice(0, length) };
     const decoded = isControl ? decodeAcknowledgement(cut) : decodeChange(cut);
-    if (!decoded.ok) expect(decoded.offset).toBeLessThanOrEqual(length);
+    // Not an expect for each: those of tens of thousands take longer than the decoding.
+    if (!decoded.ok && decoded.offset > length) throw new Error(`${decoded.reason} at ${decoded.offset} of ${length}`);
   }
   return recorded.payload.length;
 }
