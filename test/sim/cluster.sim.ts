@@ -5,9 +5,9 @@ import { runSeed } from './world.ts';
 
 /**
  * Seeds of the ordinary run, on every core: enough that each kind of fault is met dozens of times and Services in one seed
- * of 24, in some 20 s. HOLDFAST_SIM_SEEDS asks for more, as scripts/test does; so does `npm run sim -- --seeds N --from N`.
+ * of 24, in some 40 s on two cores. HOLDFAST_SIM_SEEDS asks for more, as scripts/test does; so does `npm run sim -- --seeds N --from N`.
  */
-const SEEDS = Number(process.env['HOLDFAST_SIM_SEEDS'] ?? 400);
+const SEEDS = Number(process.env['HOLDFAST_SIM_SEEDS'] ?? 800);
 const SEEDS_PER_TEST = 50;
 
 describe('a simulated cluster', () => {
