@@ -7,7 +7,7 @@
  * lastTransitionTime, so that nothing is written when nothing is new.
  */
 
-import type { ErrorCode } from '../base/errors.ts';
+import { ERRORS, type ErrorCode } from '../base/errors.ts';
 import type {
   Allocation,
   Condition,
@@ -53,6 +53,13 @@ export function reasonOfCode(code: ErrorCode): string {
     .split('_')
     .map((word) => word.slice(0, 1) + word.slice(1).toLowerCase())
     .join('');
+}
+
+const CODES = new Map((Object.keys(ERRORS) as ErrorCode[]).map((code) => [reasonOfCode(code), code])); // keys of a constant
+
+/** The code that a condition's reason was made of; undefined: of none. */
+export function codeOfReason(reason: string): ErrorCode | undefined {
+  return CODES.get(reason);
 }
 
 /**

@@ -8,7 +8,7 @@ import { ERRORS, fillRemedy } from '../../base/errors.ts';
 import type { ExplanationStep } from '../../observe/explain.ts';
 import { endpointsOf, type EndpointIndex } from '../../services/endpoints.ts';
 import type { Allocation, Ownership, Reason, ServiceObject } from '../../services/model.ts';
-import { ALLOCATED } from '../../services/status.ts';
+import { ALLOCATED, codeOfReason } from '../../services/status.ts';
 import { bad, good, unsure, wrong } from '../explanation-steps.ts';
 import { holdingSteps, kubeProxySaid, wireSteps } from '../explaining-wire.ts';
 import type { Testimony } from '../testimony.ts';
@@ -75,6 +75,10 @@ function pendingSteps(service: ServiceObject, { view }: ExplainFacts): readonly 
   }
   const condition = service.conditions.find(({ type }) => type === ALLOCATED);
   if (condition?.status === 'False') {
+    const code = codeOfReason(condition.reason);
+    // A remedy that names things needs more than the condition says.
+    const isWhole = code !== undefined && !ERRORS[code].remedy.includes('{');
+    if (isWhole) return [wrong('allocation', condition.message, code)];
     return [bad('allocation', condition.message, `Ask the leader's node, or see ${ALLOCATED}.`)];
   }
   return [

@@ -32,9 +32,11 @@ interface World {
   readonly policy?: 'Cluster' | 'Local';
   readonly published?: boolean;
   readonly ownerSays?: Partial<Extract<InquiryReply, { kind: 'held' }>>;
+  /** It has no address, and this is the reason that its status gives. */
+  readonly pending?: { readonly reason: string; readonly message: string };
 }
 
-function serviceOf(policy: string): ServiceObject {
+function serviceOf({ policy = 'Cluster', pending }: World): ServiceObject {
   const { value } = decodeService({
     metadata: {
       name: 'web',
@@ -49,14 +51,27 @@ function serviceOf(policy: string): ServiceObject {
       ipFamilies: ['IPv4'],
       externalTrafficPolicy: policy,
     },
-    status: { loadBalancer: { ingress: [{ ip: ADDRESS }] } },
+    status:
+      pending === undefined
+        ? { loadBalancer: { ingress: [{ ip: ADDRESS }] } }
+        : {
+            conditions: [
+              {
+                type: 'holdfast.io/Allocated',
+                status: 'False',
+                lastTransitionTime: '2026-01-01T00:00:00Z',
+                ...pending,
+              },
+            ],
+          },
   });
   assert(value !== undefined, 'a proper Service');
   return value;
 }
 
-function factsOf({ owner = 'b', endpoints = ['b', 'c'], policy = 'Cluster', published }: World): ExplainFacts {
-  const service = serviceOf(policy);
+function factsOf(world: World): ExplainFacts {
+  const { owner = 'b', endpoints = ['b', 'c'], published } = world;
+  const service = serviceOf(world);
   const plan = planServices(
     {
       services: [service],
@@ -216,6 +231,16 @@ describe('a Service', () => {
       '? wire: nobody was asked about 192.0.2.50: too much is asked for at once',
     );
     expect((await explained(found)).addresses.length).toBe(1);
+  });
+
+  it('without an address is explained by its condition where another node leads, with the code if it is one', async () => {
+    const steps = async (reason: string): Promise<unknown> => {
+      const { steps: all } = await explained(stand({ pending: { reason, message: 'two serve it' } }));
+      const { code, detail, next } = all.find(({ step }) => step === 'allocation') ?? assertNever();
+      return [code, detail, next.includes('Let one program serve it')];
+    };
+    expect(await steps('ServiceContested')).toEqual(['SERVICE_CONTESTED', 'two serve it', true]);
+    expect(await steps('SomethingElse')).toEqual(['', 'two serve it', false]);
   });
 
   it('that does not exist asks nobody', async () => {
