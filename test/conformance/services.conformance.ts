@@ -142,7 +142,19 @@ describe('before a real API server', () => {
     /** Since a moment, who had the pool's address then has it, and nobody else had it. */
     function staysWith(owner: readonly string[], fromMs: number): void {
       expect(owner).toHaveLength(1);
-      expect(holders.since(address, fromMs).map((change) => change.holders)).toEqual([owner]);
+      const changes = holders.since(address, fromMs);
+      const seen = changes.map((change) => `${change.atMs - fromMs} ms: ${change.holders.join(' ') || 'nobody'}`);
+      expect(
+        changes.map((change) => change.holders),
+        [...seen, ...words(fromMs)].join('\n'),
+      ).toEqual([owner]);
+    }
+
+    /** What the managers have logged since, for whoever has to find out why. */
+    function words(fromMs: number): readonly string[] {
+      return [...services.cluster.managers].flatMap(([name, { lines }]) =>
+        lines.filter(({ atMs }) => atMs >= fromMs).map(({ atMs, text }) => `${name} ${atMs - fromMs} ms: ${text}`),
+      );
     }
 
     it('they are used once they are installed', async () => {
