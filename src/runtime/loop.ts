@@ -37,6 +37,8 @@ export interface Loop {
 export const QUEUE_MAX = 100_000;
 /** Node's timers overflow beyond 2^31 ms. */
 const SLEEP_MAX_MS = 60_000;
+/** A tick as near as this isn't put off. */
+const NEAR_MS = 2;
 
 export function startLoop(options: LoopOptions): Loop {
   const loop = new RunningLoop(options);
@@ -101,18 +103,33 @@ class RunningLoop implements Loop {
   }
 
   #sleep(): void {
+    if (this.#isClosed) {
+      clearTimeout(this.#timer);
+      clearImmediate(this.#immediate);
+      return;
+    }
     // Most events leave the deadline as it is.
-    if (this.#timerFor === this.deadline && !this.#isClosed) return;
+    if (this.#timerFor === this.deadline || this.#isTickNear()) return;
     clearTimeout(this.#timer);
-    clearImmediate(this.#immediate);
-    if (this.#isClosed) return;
     this.#timerFor = this.deadline;
     // Upwards: Node's timers drop fractions, and a tick before its deadline would only be followed by another.
     const waitMs = Math.min(SLEEP_MAX_MS, Math.max(0, Math.ceil(this.deadline - this.#options.now())));
     // After a stall what waits in the sockets is heard first: else everybody would seem silent for as long as we were deaf.
     this.#timer = setTimeout(() => {
       this.#timerFor = undefined;
-      this.#immediate = setImmediate(() => this.dispatch({ kind: 'tick' }));
+      this.#immediate = setImmediate(() => {
+        this.#immediate = undefined;
+        this.dispatch({ kind: 'tick' });
+      });
     }, waitMs);
+  }
+
+  /**
+   * What is due now has its deadline put off a little by every event: were the timer put off as well, no tick would come for
+   * as long as events come in fast.
+   */
+  #isTickNear(): boolean {
+    if (this.#immediate !== undefined) return true;
+    return this.#timerFor !== undefined && this.#timerFor <= Math.min(this.deadline, this.#options.now() + NEAR_MS);
   }
 }

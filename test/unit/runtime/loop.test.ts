@@ -4,6 +4,7 @@ import type { AgentEvent } from '../../../src/agent/event.ts';
 import { startAgent } from '../../../src/agent/state.ts';
 import { startLoop, type Loop } from '../../../src/runtime/loop.ts';
 import { RULES } from '../agent/script.ts';
+import { manyDuties, ServiceScript } from '../agent/services-script.ts';
 
 const NAMED = {
   ...RULES,
@@ -62,5 +63,38 @@ describe('the loop', () => {
     loop.close();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(ticks()).toBe(1);
+  });
+});
+
+describe('the loop with thousands of addresses', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('ticks for what is due, however fast other events come in', async () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, manyDuties(1000, ['a']));
+    const from = performance.now();
+    const ticked: number[] = [];
+    const loop = startLoop({
+      rules: node.rules,
+      initial: node.state,
+      now: () => monotonic(node.now + performance.now() - from),
+      perform: () => undefined,
+      onTurn: ({ kind }) => {
+        if (kind === 'tick') ticked.push(performance.now());
+      },
+    });
+    const before = ticked.length;
+    for (let ms = 0; ms < 20; ms += 1) {
+      loop.dispatch({ kind: 'api.probed', isHealthy: true, message: '' });
+      await vi.advanceTimersByTimeAsync(1);
+      loop.dispatch({ kind: 'api.probed', isHealthy: true, message: '' });
+    }
+    loop.close();
+    expect(ticked.length - before).toBeGreaterThanOrEqual(5);
   });
 });
