@@ -223,7 +223,7 @@ export class ServicesController {
 
   /** Whether what has to be known before anything is decided is known. */
   #isReady(state: AgentState, now: number): boolean {
-    if (!this.#objects.isSynced) return false;
+    if (!this.#book.booked.isSynced) return false;
     if (now - this.#startedAt > UNKNOWN_MAX_MS) return true;
     const areOthersKnown = !this.#options.isHeartbeating || this.#members !== undefined;
     return areOthersKnown && this.#owners.isKnown && state.election.observed !== undefined;
@@ -240,7 +240,7 @@ export class ServicesController {
       return undefined;
     }
     const isLeading = this.#lead(state, now);
-    const isGiving = isLeading && this.#objects.isCurrent && now >= this.#givingAt();
+    const isGiving = isLeading && booked.isCurrent && now >= this.#givingAt();
     this.#rhythm.isUrgent = isGiving;
     if (isLeading && !isGiving) this.#rhythm.wakeAt(Math.max(now + 50, this.#givingAt()));
     const nodes = this.#nodes.update({
@@ -319,7 +319,7 @@ export class ServicesController {
       this.#seenVersion = state.services.version;
       this.#holdings = new Map(serviceHoldings(state).map((holding) => [holding.address, holding]));
     }
-    const isRecording = isLeading && this.#objects.isCurrent && now >= this.#startedAt + START_GRACE_MS;
+    const isRecording = isLeading && this.#book.booked.isCurrent && now >= this.#startedAt + START_GRACE_MS;
     if (isRecording && isSpread) {
       const { rebalancePerMinute } = this.#options.config.services;
       const parts = { ownerships, settled, lost, byKey, nodes: this.#nodes.facts, rebalancePerMinute };

@@ -73,6 +73,7 @@ export type WatchedObjects = Pick<
   | 'custom'
   | 'isListed'
   | 'isSynced'
+  | 'isCurrent'
   | 'expectKinds'
 >;
 
@@ -85,6 +86,9 @@ export interface BookedObjects {
   readonly advertisements: readonly Advertisement[];
   /** Of all objects, and of the pools together. */
   readonly problems: readonly ObjectProblem[];
+  /** As ObjectWatch has it, when the taking in began: what was seen since may not be in yet. */
+  readonly isSynced: boolean;
+  readonly isCurrent: boolean;
 }
 
 const POOL_DECODERS: Readonly<Partial<Record<CustomKind, (raw: unknown) => Decoding<Pool>>>> = {
@@ -161,6 +165,8 @@ export class ObjectBook {
       pools: [],
       advertisements: [],
       problems: [],
+      isSynced: false,
+      isCurrent: false,
     };
   }
 
@@ -175,15 +181,16 @@ export class ObjectBook {
    */
   *updateInSteps(watch: WatchedObjects, kinds: ReadonlySet<WatchedKind>, now: number): Steps<BookedObjects> {
     const { services, nodes, namespaces } = this.#lists;
+    const { isSynced, isCurrent } = watch;
     if (kinds.has('Service')) yield* services.update(watch.services);
     if (kinds.has('Node')) yield* nodes.update(watch.nodes);
     if (kinds.has('Namespace')) yield* namespaces.update(watch.namespaces);
     // A slice that came before its Service was no news when it came (object-watch.ts): the Service is.
     const hasSliceNews = kinds.has('EndpointSlice') || kinds.has('Service');
     const endpoints = hasSliceNews ? yield* this.#updateSlices(watch.endpointSlices) : this.booked.endpoints;
-    const isDue = watch.isSynced !== this.#settling.isSynced || now >= (this.wakeAt ?? Number.POSITIVE_INFINITY);
+    const isDue = isSynced !== this.#settling.isSynced || now >= (this.wakeAt ?? Number.POSITIVE_INFINITY);
     const hasPoolNews = isDue || [...POOL_KINDS].some((kind) => kinds.has(kind));
-    const pools = hasPoolNews ? this.#updatePools(watch, kinds, now) : this.booked;
+    const pools = hasPoolNews ? this.#updatePools(watch, kinds, { isSynced, now }) : this.booked;
     this.booked = {
       services: services.values,
       nodes: nodes.values,
@@ -192,9 +199,11 @@ export class ObjectBook {
       pools: pools.pools,
       advertisements: pools.advertisements,
       problems: this.#allProblems(),
+      isSynced,
+      isCurrent,
     };
     const isMissing = (origin: Origin): boolean => isUnseen(watch, origin);
-    if (watch.isSynced && this.#unknownPools.isNews(services.values, pools.pools, isMissing)) watch.expectKinds();
+    if (isSynced && this.#unknownPools.isNews(services.values, pools.pools, isMissing)) watch.expectKinds();
     return this.booked;
   }
 
@@ -230,7 +239,7 @@ export class ObjectBook {
   #updatePools(
     watch: WatchedObjects,
     kinds: ReadonlySet<WatchedKind>,
-    now: number,
+    { isSynced, now }: { readonly isSynced: boolean; readonly now: number },
   ): Pick<BookedObjects, 'pools' | 'advertisements'> {
     const problems: ObjectProblem[] = [];
     if (kinds.has('ConfigMap')) this.#readConfigMap(watch.configMap);
@@ -249,7 +258,7 @@ export class ObjectBook {
     this.#poolProblems = [...problems, ...assembled.problems];
     const isListed = (origin: Origin): boolean => watch.isListed(ADVERTISED_BY[origin]);
     const all = { pools: assembled.pools, advertisements: [...assembled.advertisements, ...assembled.unread] };
-    const settled = settlePools(this.#settling, { ...all, isListed, isSynced: watch.isSynced, now });
+    const settled = settlePools(this.#settling, { ...all, isListed, isSynced, now });
     this.#settling = settled.state;
     this.wakeAt = settled.wakeAt;
     const { pools, advertisements } = this.booked;

@@ -25,6 +25,7 @@ const watched: WatchedObjects = {
   custom: (kind) => new Map(kind === 'IPAddressPool' ? [['shop/lan', raw('lan', 'uid-of-lan')]] : []),
   isListed: () => true,
   isSynced: true,
+  isCurrent: true,
   expectKinds: () => undefined,
 };
 
@@ -91,6 +92,19 @@ describe('definitions that are installed while it runs', () => {
     list('IPAddressPool', pool);
     expect(told(book.update({ ...watch, isSynced: false }, ALL_KINDS, 0))).toEqual([[], [], undefined]);
     expect(told(book.update(watch, new Set(), 0))).toEqual([['metallb/lan'], [], undefined]);
+  });
+
+  test('and all else that is seen while the rest is taken in, in steps, is not taken for whole', () => {
+    const web = OBJECT_DECODERS.service(raw('web', 'uid-of-web'));
+    services.set('shop/web', web);
+    const late = { ...watch, isSynced: false, isCurrent: false };
+    const steps = book.updateInSteps(late, ALL_KINDS, 0);
+    expect(steps.next().done).toBe(false);
+    Object.assign(late, { isSynced: true, isCurrent: true });
+    let step = steps.next();
+    while (step.done !== true) step = steps.next();
+    expect(step.value).toMatchObject({ isSynced: false, isCurrent: false, services: [{ name: 'web' }] });
+    expect(book.update(late, new Set(), 0)).toMatchObject({ isSynced: true, isCurrent: true });
   });
 
   test('are all there is when they are there at the start', () => {
