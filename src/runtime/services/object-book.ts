@@ -179,9 +179,12 @@ export class ObjectBook {
    * Takes in what has changed of these kinds, and has kinds looked for that Services name pools of. `now`: see
    * SettlingInput. What changes between two steps is news for the next call: some of it may be in already.
    */
-  *updateInSteps(watch: WatchedObjects, kinds: ReadonlySet<WatchedKind>, now: number): Steps<BookedObjects> {
+  *updateInSteps(watch: WatchedObjects, changed: ReadonlySet<WatchedKind>, now: number): Steps<BookedObjects> {
     const { services, nodes, namespaces } = this.#lists;
     const { isSynced, isCurrent } = watch;
+    // What completed them is told a little later than it is seen: until then it would be missing.
+    const isComplete = (isSynced && !this.booked.isSynced) || (isCurrent && !this.booked.isCurrent);
+    const kinds = isComplete ? ALL_KINDS : changed;
     if (kinds.has('Service')) yield* services.update(watch.services);
     if (kinds.has('Node')) yield* nodes.update(watch.nodes);
     if (kinds.has('Namespace')) yield* namespaces.update(watch.namespaces);

@@ -107,6 +107,14 @@ describe('definitions that are installed while it runs', () => {
     expect(book.update(late, new Set(), 0)).toMatchObject({ isSynced: true, isCurrent: true });
   });
 
+  test('of a kind that has just been seen, and is told a little later, are in as soon as everything counts as seen', () => {
+    expect(book.update({ ...watch, isSynced: false, isCurrent: false }, ALL_KINDS, 0).services).toEqual([]);
+    services.set('shop/web', OBJECT_DECODERS.service(raw('web', 'uid-of-web')));
+    expect(book.update({ ...watch, isCurrent: false }, new Set(), 0).services).toMatchObject([{ name: 'web' }]);
+    services.set('shop/late', OBJECT_DECODERS.service(raw('late', 'uid-of-late')));
+    expect(book.update(watch, new Set(), 0).services).toHaveLength(2);
+  });
+
   test('are all there is when they are there at the start', () => {
     list('IPAddressPool', pool);
     list('L2Advertisement');
