@@ -37,7 +37,8 @@ export class Rhythm {
     const restFactor = this.isUrgent ? URGENT_REST_FACTOR : REST_FACTOR;
     const spacingMs = Math.max(RUN_SPACING_MS, this.#tookMs * restFactor);
     const waitMs = Math.max(0, this.#ranAt + spacingMs - performance.now());
-    this.#timer = setTimeout(() => void this.#run(), waitMs);
+    // Upwards: Node's timers drop fractions.
+    this.#timer = setTimeout(() => void this.#run(), Math.ceil(waitMs));
   }
 
   /** Runs again then, or earlier. */
