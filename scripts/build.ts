@@ -37,14 +37,16 @@ export type Arch = (typeof ARCHITECTURES)[number];
 const SEA_FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
 /**
- * V8 for a daemon that does little and often. Young generation small: there is little garbage, and pauses stay short. Of
- * the old one five thousand Services take 50 MB, and half as much again between two collections: this is three times that,
- * so that ten thousand with two addresses each don't end the process, and no leak grows beyond it unseen. (Up to 256 MB V8
- * lets the heap grow by a third between collections, beyond that by more.) No
- * optimizing compilers: what runs a few times a second gains nothing by them, and the pages of their code, their
- * threads' heaps and what they compile are 7 MB and a tenth of the processor time (measured at idle: 4.5 and 4.1 ms/s).
- * A thousand Services made at once cost as much processor time with them and 30 MB more. A young generation of 8 MB would
- * spare them a sixth of it, and take 10 MB: too much where five thousand are served (bench:services, each tried).
+ * V8 for a daemon that does little and often.
+ *
+ * Young generation small: there is little garbage, and pauses stay short. One of 8 MB would spare a sixth of the processor
+ * time that a thousand Services take when they are made at once, and take 10 MB: too much where five thousand are served.
+ * Old generation: five thousand Services hold some 50 MB, half as much again between two collections. This is three times
+ * that, for those with two addresses each, and no leak grows beyond it unseen.
+ *
+ * No optimizing compilers: what runs a few times a second gains nothing by them, and the pages of their code, their
+ * threads' heaps and what they compile are 7 MB and a tenth of the processor time (measured at idle: 4.5 and 4.1 ms/s). A
+ * thousand Services made at once cost as much processor time with them and 30 MB more (bench:services, each tried).
  */
 export const EXEC_ARGV = [
   '--max-semi-space-size=2',
