@@ -5,10 +5,11 @@
  */
 
 import type { AgentEvent } from '../agent/event.ts';
+import { PORTION } from '../agent/services/step.ts';
 import type { KernelChange, KernelSnapshot } from '../protocol/netlink/records.ts';
 
-/** Changes in one event: as many as addresses are driven in one turn (agent/services/step.ts). */
-export const BUNDLE_MAX = 40;
+/** Changes in one event: as many as addresses are driven in one turn. */
+export const BUNDLE_MAX = PORTION;
 
 export interface KernelTellerOptions {
   readonly dump: () => KernelSnapshot;
