@@ -9,6 +9,7 @@ import { loadNetfd } from '../../../src/system/native-addon.ts';
 import { parseEnv } from '../config/parse-with.ts';
 import { startEmbedded, type Embedded } from '../kube/embedded.ts';
 import { until } from '../kube/scripted-api.ts';
+import { BEAT } from './station.ts';
 import { freeUdpPort, openMiddleman } from './udp.ts';
 
 const netfd = loadNetfd();
@@ -158,19 +159,3 @@ describe('a candidate', () => {
     ]);
   });
 });
-
-const BEAT = {
-  epoch: 1,
-  hears: 1,
-  supports: undefined,
-  term: 1,
-  isApiWorking: true,
-  isEligible: true,
-  isDraining: false,
-  isHolding: false,
-  isLeading: false,
-  isProvisional: false,
-  misses: [],
-  intervalMs: 100,
-  priority: 100,
-};
