@@ -5,10 +5,12 @@
 
 import { eachInSteps, finish, mapInSteps, type Steps } from '../base/steps.ts';
 import type { Ip } from '../base/ip.ts';
+import { isSameValues } from '../base/lists.ts';
 import { compareIps, rangeContains } from './address-range.ts';
 import { compareCreation } from './creation.ts';
 import type { Allocation, Pool, ServiceAddress } from './model.ts';
 import { compareNames } from './rendezvous.ts';
+import { reuseOf } from './reuse.ts';
 
 /** One for each distinct address; the Services on it by creation, then key. */
 export function serviceAddresses(
@@ -18,9 +20,11 @@ export function serviceAddresses(
   return finish(serviceAddressesInSteps(allocations, pools));
 }
 
+/** `before`: those of the last time, which are used again where they say the same. */
 export function* serviceAddressesInSteps(
   allocations: readonly Allocation[],
   pools: readonly Pool[],
+  before: readonly ServiceAddress[] = [],
 ): Steps<readonly ServiceAddress[]> {
   const found = new Map<string, { readonly address: Ip; readonly allocations: Allocation[] }>();
   yield* eachInSteps(allocations, (allocation) => {
@@ -33,10 +37,15 @@ export function* serviceAddressesInSteps(
   const byName = new Map(pools.map((pool) => [pool.name, pool]));
   const sorted = [...found.values()].sort((a, b) => compareIps(a.address, b.address));
   yield;
+  const reuse = reuseOf(before, (a, b) => compareIps(a.address, b.address), isSameAddress);
   return yield* mapInSteps(sorted, ({ address, allocations: own }) => {
     own.sort(compareAllocations);
-    return { address, pool: poolOf(address, own, { pools, byName }), allocations: own };
+    return reuse({ address, pool: poolOf(address, own, { pools, byName }), allocations: own });
   });
+}
+
+function isSameAddress(a: ServiceAddress, b: ServiceAddress): boolean {
+  return a.pool === b.pool && isSameValues(a.allocations, b.allocations);
 }
 
 function compareAllocations({ service: a }: Allocation, { service: b }: Allocation): number {

@@ -12,6 +12,7 @@
  */
 
 import type { Ip } from '../base/ip.ts';
+import { exactList, isSameValues } from '../base/lists.ts';
 import { finish, mapInSteps, type Steps } from '../base/steps.ts';
 import { compareIps } from './address-range.ts';
 import {
@@ -24,6 +25,7 @@ import {
 } from './candidate.ts';
 import type { Candidate, Ownership, Reason, ServiceAddress } from './model.ts';
 import { nobodyReason } from './nobody.ts';
+import { reuseOf } from './reuse.ts';
 import { compareNames, rendezvousMemo, rendezvousScore, type RendezvousMemo } from './rendezvous.ts';
 
 export interface OwnerContext extends CandidateContext {
@@ -31,6 +33,8 @@ export interface OwnerContext extends CandidateContext {
   readonly assignment: ReadonlyMap<string, string>;
   /** Kept between calls by who calls often. */
   readonly memo?: RendezvousMemo;
+  /** Ownerships of the last time, used again where they say the same. */
+  readonly before?: readonly Ownership[];
 }
 
 /** Of all addresses, in their order. */
@@ -44,14 +48,57 @@ export function* ownersInSteps(
 ): Steps<readonly Ownership[]> {
   const survey = surveyOf(context);
   const memo = context.memo ?? rendezvousMemo();
+  const { before = [], assignment, rules, leader } = context;
+  if (rules.isSpread || leader !== UNKNOWN_LEADER) {
+    const reuse = reuseOf(before, compareOwnerships, sameOwnership());
+    return yield* mapInSteps(addresses, (address) => {
+      const assigned = assignment.get(address.address.text);
+      return reuse(ownerOf(address, candidatesFor(address, survey), { assigned, survey, memo }));
+    });
+  }
   const found = yield* mapInSteps(addresses, (address) => ({ address, candidates: candidatesFor(address, survey) }));
   const presumed = presumedLeader(found, survey, memo);
   const told = new Map<Candidate, Candidate>();
   return yield* mapInSteps(found, ({ address, candidates }) => {
-    const assigned = context.assignment.get(address.address.text);
-    const ownership = ownerOf(address, candidates, { assigned: presumed ?? assigned, survey, memo });
+    const assigned = presumed ?? assignment.get(address.address.text);
+    const ownership = ownerOf(address, candidates, { assigned, survey, memo });
     return presumed === undefined ? ownership : withPresumption(ownership, presumed, told);
   });
+}
+
+function compareOwnerships(a: Ownership, b: Ownership): number {
+  return compareIps(a.address, b.address);
+}
+
+/** Candidates are made anew with each survey, and shared by many addresses: two are compared once. */
+function sameOwnership(): (a: Ownership, b: Ownership) => boolean {
+  const equals = new Map<Candidate, Candidate>();
+  const isSame = (former: Candidate | undefined, made: Candidate): boolean => {
+    if (former === undefined) return false;
+    if (former === made || equals.get(made) === former) return true;
+    if (!isSameCandidate(former, made)) return false;
+    equals.set(made, former);
+    return true;
+  };
+  return (a, b) =>
+    a.node === b.node &&
+    a.why === b.why &&
+    a.reasons.length === 0 &&
+    b.reasons.length === 0 &&
+    isSameValues(a.services, b.services) &&
+    a.candidates.length === b.candidates.length &&
+    b.candidates.every((candidate, index) => isSame(a.candidates[index], candidate));
+}
+
+function isSameCandidate(a: Candidate, b: Candidate): boolean {
+  return (
+    a.node === b.node &&
+    a.isEligible === b.isEligible &&
+    a.code === b.code &&
+    a.reason === b.reason &&
+    a.interfaceName === b.interfaceName &&
+    a.preference === b.preference
+  );
 }
 
 interface OwnerOptions {
@@ -77,7 +124,7 @@ export function ownerOf(
     address,
     services,
     node: first.node,
-    candidates: line.length === candidates.length ? line : [...line, ...candidates.filter(isOut)],
+    candidates: line.length === candidates.length ? exactList(line) : [...line, ...candidates.filter(isOut)],
     reasons: NO_REASONS,
     why: whyNode(line, options),
   };
@@ -143,8 +190,6 @@ interface Found {
 }
 
 function presumedLeader(found: readonly Found[], survey: Survey, memo: RendezvousMemo): string | undefined {
-  const { leader, rules } = survey.context;
-  if (rules.isSpread || leader !== UNKNOWN_LEADER) return undefined;
   const counts = new Map<string, number>();
   let lowest: Found | undefined;
   for (const each of found) {

@@ -79,7 +79,7 @@ export function planServices(input: PlanInput, memo: PlanMemo = planMemo()): Pla
 export function* planInSteps(input: PlanInput, memo: PlanMemo): Steps<Plan> {
   const { last } = memo;
   const isAllocated = last !== undefined && isSameAllocation(input, last.input);
-  const part = isAllocated ? last.plan : yield* allocatedPart(input);
+  const part = isAllocated ? last.plan : yield* allocatedPart(input, last?.plan);
   const isOwned = isAllocated && isSameOwnership(input, last.input);
   const ownerships = isOwned ? last.plan.ownerships : yield* ownershipsOf(part.addresses, input, memo);
   const isSame = isOwned && input.advertisements === last.plan.advertisements;
@@ -90,8 +90,8 @@ export function* planInSteps(input: PlanInput, memo: PlanMemo): Steps<Plan> {
 
 type AllocatedPart = Omit<Plan, 'advertisements' | 'ownerships'>;
 
-function* allocatedPart(input: PlanInput): Steps<AllocatedPart> {
-  const result: AllocationResult = yield* allocateInSteps(input);
+function* allocatedPart(input: PlanInput, before: AllocatedPart | undefined): Steps<AllocatedPart> {
+  const result: AllocationResult = yield* allocateInSteps(input, before?.allocations);
   const refused: Refused[] = [];
   const foreign: Foreign[] = [];
   yield* eachInSteps(input.services, (service) => {
@@ -106,7 +106,7 @@ function* allocatedPart(input: PlanInput): Steps<AllocatedPart> {
     pending: result.pending,
     refused: refused.sort(byService),
     foreign: foreign.sort(byService),
-    addresses: yield* serviceAddressesInSteps(result.allocations, input.pools),
+    addresses: yield* serviceAddressesInSteps(result.allocations, input.pools, before?.addresses),
     problems: result.problems,
   };
 }
@@ -118,8 +118,9 @@ function* ownershipsOf(
 ): Steps<readonly Ownership[]> {
   yield;
   const { nodes, advertisements, endpoints, rules, leader, assignment, defaultInterface } = input;
-  const context = { nodes, advertisements, endpoints, rules, leader, assignment, defaultInterface, memo: memo.draws };
-  return yield* ownersInSteps(addresses, context);
+  const parts = { nodes, advertisements, endpoints, rules, leader, assignment, defaultInterface };
+  const before = memo.last?.plan.ownerships ?? [];
+  return yield* ownersInSteps(addresses, { ...parts, memo: memo.draws, before });
 }
 
 function isSameAllocation(a: PlanInput, b: PlanInput): boolean {

@@ -11,15 +11,17 @@
  * has nothing is told why: one reason a pool, in the order of pools, with the rule and the holder (refusal.ts).
  */
 
+import { exactList } from '../../base/lists.ts';
 import { ERRORS, fillRemedy } from '../../base/errors.ts';
 import { eachInSteps, finish, type Steps } from '../../base/steps.ts';
 import type { Allocation, AllocationResult, ObjectProblem, PendingService } from '../model.ts';
+import { reuseOf } from '../reuse.ts';
 import { openChooser } from './chooser.ts';
 import { fillFromPools } from './fill.ts';
 import { keepAddresses, keptShortcomings } from './keep.ts';
 import { heldOf, type Claim } from './ledger.ts';
 import { limitReasons, onePerPool } from './refusal.ts';
-import { heldPlaces, openTable, type AllocationInput, type Table, type Warned } from './table.ts';
+import { compareServices, heldPlaces, openTable, type AllocationInput, type Table, type Warned } from './table.ts';
 import { grantRequest, moveToWishes, wishedAddresses } from './wishes.ts';
 
 export type { AllocationInput } from './table.ts';
@@ -28,7 +30,8 @@ export function allocate(input: AllocationInput): AllocationResult {
   return finish(allocateInSteps(input));
 }
 
-export function* allocateInSteps(input: AllocationInput): Steps<AllocationResult> {
+/** `before`: the allocations of the last time, which are used again where they say the same. */
+export function* allocateInSteps(input: AllocationInput, before: readonly Allocation[] = []): Steps<AllocationResult> {
   const table = yield* openTable(input);
   yield;
   yield* keepAddresses(table);
@@ -41,14 +44,15 @@ export function* allocateInSteps(input: AllocationInput): Steps<AllocationResult
     if (refusals.length === 0 && !isServed && request.addresses.length > 0) grantRequest(table, considerate, claim);
   });
   yield* fillFromPools(table, openChooser(table, new Set()));
-  return yield* resultOf(table);
+  return yield* resultOf(table, before);
 }
 
-function* resultOf(table: Table): Steps<AllocationResult> {
+function* resultOf(table: Table, before: readonly Allocation[]): Steps<AllocationResult> {
+  const reuse = reuseOf(before, ({ service: a }, { service: b }) => compareServices(a, b), isSameAllocation);
   const allocations: Allocation[] = [];
   const pending: PendingService[] = [];
   yield* eachInSteps(table.claims, (claim) => {
-    if (heldPlaces(claim).length > 0) allocations.push(allocationOf(table, claim));
+    if (heldPlaces(claim).length > 0) allocations.push(reuse(allocationOf(table, claim)));
     else pending.push(pendingOf(claim));
   });
   return { allocations, pending, problems: table.warned.flatMap(problemsOf) };
@@ -63,8 +67,20 @@ function allocationOf(table: Table, claim: Claim): Allocation {
     addresses: heldPlaces(claim),
     pool: first?.pool?.name ?? '',
     from,
-    shortcomings: limitReasons([...refusals, ...keptShortcomings(table, claim), ...complaints]),
+    shortcomings: exactList(limitReasons([...refusals, ...keptShortcomings(table, claim), ...complaints])),
   };
+}
+
+function isSameAllocation(a: Allocation, b: Allocation): boolean {
+  return (
+    a.request === b.request && // of the very same Service
+    a.pool === b.pool &&
+    a.from === b.from &&
+    a.shortcomings.length === 0 &&
+    b.shortcomings.length === 0 &&
+    a.addresses.length === b.addresses.length &&
+    a.addresses.every((ip, index) => ip.text === b.addresses[index]?.text)
+  );
 }
 
 function pendingOf({ request, refusals, reasons, complaints }: Claim): PendingService {

@@ -42,6 +42,11 @@ function node(name: string, isDraining = false): NodeFacts {
   return { ...unknown, node: value, isDraining, weight: 1 };
 }
 
+/** A candidate all the same, of which something else is told. */
+function unready(facts: NodeFacts): NodeFacts {
+  return { ...facts, node: { ...facts.node, isReady: false } };
+}
+
 function input(services: readonly ServiceObject[], nodes: readonly NodeFacts[]): PlanInput {
   return {
     services,
@@ -116,6 +121,20 @@ describe('a plan with a memory', () => {
     expect(more.ownerships).toHaveLength(4);
   });
 
+  test('is made of the former one wherever that says the same', () => {
+    const memo = planMemo();
+    const plan = planServices(first, memo);
+    const changed = services.map((each, index) => (index === 1 ? { ...each, labels: { a: 'b' } } : each));
+    const next = planServices({ ...first, services: changed, nodes: [...first.nodes] }, memo);
+    const isKept = <T>(now: readonly T[], before: readonly T[]): readonly boolean[] =>
+      now.map((each, index) => each === before[index]);
+    const isOther = plan.allocations.map(({ service: { key } }) => key !== services[1]?.key);
+    expect(isKept(next.allocations, plan.allocations)).toEqual(isOther);
+    expect(isKept(next.addresses, plan.addresses)).toEqual(isOther);
+    expect(isKept(next.ownerships, plan.ownerships)).toEqual([true, true, true]);
+    expect(next.allocations.map(({ service: each }) => each.labels)).toContainEqual({ a: 'b' });
+  });
+
   test.each<[string, Partial<PlanInput>]>([
     ['services', { services: services.slice(1) }],
     ['pools', { pools: parseSvcPools('192.0.2.7-192.0.2.9').pools }],
@@ -126,6 +145,7 @@ describe('a plan with a memory', () => {
     ['reservations', { reservations: [{ range: { first: ip('192.0.2.100'), last: ip('192.0.2.101') }, reason: 'a' }] }],
     ['rules', { rules: { ...RULES, isSpread: false, namespace: 'b' } }],
     ['nodes', { nodes: [node('n3')] }],
+    ['words about nodes', { nodes: first.nodes.map(unready) }],
     ['endpoints', { endpoints: indexEndpoints([]) }],
     ['leader', { leader: 'n2' }],
     [
