@@ -4,7 +4,7 @@
  */
 
 import type { ErrorCode } from '../base/errors.ts';
-import { endpointsOf, type EndpointCount, type EndpointIndex } from './endpoints.ts';
+import { countByNode, endpointsOf, type EndpointCount, type EndpointIndex } from './endpoints.ts';
 import type { Reason, ServiceAddress } from './model.ts';
 import { compareNames } from './rendezvous.ts';
 
@@ -16,7 +16,8 @@ export interface EndpointNeed {
 }
 
 interface LocalNeed {
-  readonly count: EndpointCount;
+  /** That have one. */
+  readonly nodes: ReadonlyMap<string, number>;
   /** For nodes that have none. */
   readonly refusal: Refusal;
 }
@@ -38,7 +39,7 @@ export function endpointNeed({ allocations }: ServiceAddress, index: EndpointInd
     const count = endpointsOf(index, service.key);
     const isLocal = service.trafficPolicy === 'Local';
     if (isLocal && count.total === 0) return { refusal: nothingServes([service.key]), locals: [] };
-    if (isLocal) locals.push({ count, refusal: localRefusal(service.key, count) });
+    if (isLocal) locals.push(localNeed(service.key, count));
     if (count.total > 0 || request.allowsNoEndpoints) isServable = true;
     else without.push(service.key);
   }
@@ -48,7 +49,7 @@ export function endpointNeed({ allocations }: ServiceAddress, index: EndpointInd
 
 /** Why the node may not answer, as candidates are told. */
 export function endpointRefusal(need: EndpointNeed, node: string): Refusal | undefined {
-  return need.refusal ?? need.locals.find(({ count }) => !count.byNode.has(node))?.refusal;
+  return need.refusal ?? need.locals.find(({ nodes }) => !nodes.has(node))?.refusal;
 }
 
 /** More are counted, not named. */
@@ -59,11 +60,12 @@ function nothingServes(keys: readonly string[]): Reason {
   return { pool: '', code: 'NO_ENDPOINTS', message: `no Pod can serve ${services}` };
 }
 
-function localRefusal(key: string, { byNode }: EndpointCount): Refusal {
+function localNeed(key: string, count: EndpointCount): LocalNeed {
+  const nodes = countByNode(count);
   const where =
-    byNode.size === 0 ? 'its endpoints name no node' : `they run on ${listed([...byNode.keys()].sort(compareNames))}`;
+    nodes.size === 0 ? 'its endpoints name no node' : `they run on ${listed([...nodes.keys()].sort(compareNames))}`;
   const message = `runs no Pod that can serve Service ${key}, which wants local traffic only (${where})`;
-  return { code: 'NO_LOCAL_ENDPOINT', message };
+  return { nodes, refusal: { code: 'NO_LOCAL_ENDPOINT', message } };
 }
 
 function listed(texts: readonly string[]): string {

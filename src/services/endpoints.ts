@@ -7,34 +7,30 @@
  * and has no limit of its own: slices come from the API, at most 1,000 endpoints each.
  */
 
+import { exactList } from '../base/lists.ts';
 import { eachInSteps, finish, type Steps } from '../base/steps.ts';
 import type { EndpointSliceObject } from './model.ts';
 
 export interface EndpointCount {
   readonly total: number;
-  /** Only nodes that have some. Endpoints without a node are in the total alone. */
-  readonly byNode: ReadonlyMap<string, number>;
+  readonly slices: readonly EndpointSliceObject[];
 }
 
 export interface EndpointIndex {
   /** By the slice's key. */
   readonly slices: ReadonlyMap<string, EndpointSliceObject>;
   /** By the Service's key: its slices, at least one. */
-  readonly services: ReadonlyMap<string, ServiceEndpoints>;
+  readonly services: ReadonlyMap<string, EndpointCount>;
 }
 
-interface ServiceEndpoints extends EndpointCount {
-  readonly slices: readonly EndpointSliceObject[];
-}
-
-const NONE: EndpointCount = Object.freeze({ total: 0, byNode: new Map() });
+const NONE: EndpointCount = Object.freeze({ total: 0, slices: [] });
 
 /** Of slices with the same key the last one counts. */
 export function indexEndpoints(slices: Iterable<EndpointSliceObject>): EndpointIndex {
   const byKey = new Map<string, EndpointSliceObject>();
   for (const slice of slices) byKey.set(slice.key, slice);
   const byService = Map.groupBy(byKey.values(), ({ service }) => service);
-  const services = new Map<string, ServiceEndpoints>();
+  const services = new Map<string, EndpointCount>();
   for (const [service, own] of byService) services.set(service, countSlices(own));
   return { slices: byKey, services };
 }
@@ -84,15 +80,19 @@ export function endpointsOf(index: EndpointIndex, service: string): EndpointCoun
   return index.services.get(service) ?? NONE;
 }
 
-function countSlices(slices: readonly EndpointSliceObject[]): ServiceEndpoints {
-  let total = 0;
+/** How many on each node that has some; those without a node are in the total alone. Of few Services anybody wants to know. */
+export function countByNode({ slices }: EndpointCount): ReadonlyMap<string, number> {
   const byNode = new Map<string, number>();
   for (const { endpoints } of slices) {
     for (const { node, canServe } of endpoints) {
-      if (!canServe) continue;
-      total += 1;
-      if (node !== undefined) byNode.set(node, (byNode.get(node) ?? 0) + 1);
+      if (canServe && node !== undefined) byNode.set(node, (byNode.get(node) ?? 0) + 1);
     }
   }
-  return { slices, total, byNode };
+  return byNode;
+}
+
+function countSlices(slices: readonly EndpointSliceObject[]): EndpointCount {
+  let total = 0;
+  for (const { endpoints } of slices) for (const { canServe } of endpoints) if (canServe) total += 1;
+  return { slices: exactList(slices), total };
 }

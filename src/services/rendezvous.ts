@@ -14,14 +14,14 @@ import { sha256TextWords, sha256Workspace, type Sha256Workspace } from '../base/
 export const DRAWS_MAX = 500_000;
 
 /** A row has room for so many nodes, or twice or four times as many, … */
-const COLUMNS_MIN = 16;
+const COLUMNS_MIN = 4;
 
 /** Draws made before. Whoever decides again and again keeps one; it changes how long that takes, and nothing else. */
 export interface RendezvousMemo {
   /** The place of each node in a row. */
   readonly columns: Map<string, number>;
   /** By address; NaN: not drawn yet. */
-  readonly rows: Map<string, Float64Array>;
+  readonly rows: Map<string, number[]>;
   readonly workspace: Sha256Workspace;
 }
 
@@ -85,12 +85,12 @@ function columnOf(node: string, memo: RendezvousMemo): number {
   return column;
 }
 
-function rowOf(address: string, column: number, memo: RendezvousMemo): Float64Array {
+/** A plain list: of what a typed one takes, most is about its buffer. */
+function rowOf(address: string, column: number, memo: RendezvousMemo): number[] {
   const known = memo.rows.get(address);
   if (known !== undefined && column < known.length) return known;
-  const row = new Float64Array(roomFor(column + 1)).fill(Number.NaN);
-  if (known !== undefined) row.set(known);
-  else if (roomFor(memo.columns.size) * (memo.rows.size + 1) > DRAWS_MAX) memo.rows.clear();
+  if (known === undefined && roomFor(memo.columns.size) * (memo.rows.size + 1) > DRAWS_MAX) memo.rows.clear();
+  const row = Array.from({ length: roomFor(column + 1) }, (_, index) => known?.[index] ?? Number.NaN);
   memo.rows.set(address, row);
   return row;
 }

@@ -8,6 +8,7 @@
  * differ nobody can tell which is meant. Several addresses of one family can be had in the words of those who know that.
  */
 
+import { exactList } from '../base/lists.ts';
 import { parseIp, type Family, type Ip } from '../base/ip.ts';
 import {
   deprecatedWarning,
@@ -161,7 +162,7 @@ function readList({ name, value }: AnnotationValue, findings: Findings): Wish {
     const ip = readAddress(name, text, findings);
     if (ip !== undefined && !includesIp(ips, ip)) ips.push(ip);
   }
-  return { ips, from: name };
+  return { ips: exactList(ips), from: name };
 }
 
 function readAddress(name: string, text: string, findings: Findings): Ip | undefined {
@@ -200,7 +201,7 @@ function readFamilies(service: ServiceObject, wished: readonly Ip[], findings: F
   const { familyPolicy: policy } = service;
   const served = distinctFamilies(service.clusterIps);
   const asked = service.families.filter((family) => served.length === 0 || served.includes(family));
-  let families = asked.length > 0 ? asked : served;
+  let families = exactList(asked.length > 0 ? asked : served);
   if (families.length === 0) families = singleFamily(wished) ?? singleFamily(service.ingress) ?? ['ipv4'];
   const isDual = policy === 'PreferDualStack' || policy === 'RequireDualStack';
   if (isDual && served.length === 0 && families.length === 1) {

@@ -6,7 +6,7 @@
 
 import { ERRORS, fillRemedy } from '../../base/errors.ts';
 import type { ExplanationStep } from '../../observe/explain.ts';
-import { endpointsOf, type EndpointIndex } from '../../services/endpoints.ts';
+import { countByNode, endpointsOf, type EndpointIndex } from '../../services/endpoints.ts';
 import type { Allocation, Ownership, Reason, ServiceObject } from '../../services/model.ts';
 import { ALLOCATED, codeOfReason } from '../../services/status.ts';
 import { bad, good, unsure, wrong } from '../explanation-steps.ts';
@@ -106,11 +106,11 @@ function addressSteps(
   facts: ExplainFacts,
   said: Testimonies,
 ): readonly ExplanationStep[] {
-  const { total, byNode } = endpointsOf(facts.endpoints, service.key);
+  const count = endpointsOf(facts.endpoints, service.key);
   const policy = `externalTrafficPolicy ${service.trafficPolicy}`;
   const endpoints =
-    total > 0
-      ? good('endpoints', `can serve on ${nodesOf(byNode)}, ${policy}`)
+    count.total > 0
+      ? good('endpoints', `can serve on ${nodesOf(countByNode(count))}, ${policy}`)
       : bad('endpoints', `none can serve, ${policy}`, 'Make the Pods ready: `kubectl get endpointslices`.');
   const addresses = (allocation?.addresses ?? []).flatMap(({ text }) => {
     const ownership = facts.view.owners.get(text);
@@ -163,8 +163,9 @@ function kubeProxyStep(node: string, isHealthy: boolean | undefined): Explanatio
 
 /** Which endpoints traffic reaches from the owner; that there are none at all has been said. */
 function backendSteps(service: ServiceObject, node: string, { endpoints }: ExplainFacts): readonly ExplanationStep[] {
-  const { total, byNode } = endpointsOf(endpoints, service.key);
-  if (total === 0) return [];
+  const count = endpointsOf(endpoints, service.key);
+  if (count.total === 0) return [];
+  const byNode = countByNode(count);
   if (byNode.has(node)) return [good('backend', `on ${node} itself there are endpoints`)];
   if (service.trafficPolicy === 'Local') {
     return [wrong('backend', `no endpoint on ${node}, and traffic stays there`, 'NO_LOCAL_ENDPOINT')];

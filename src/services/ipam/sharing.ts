@@ -10,6 +10,7 @@
  * is taken away for an annotation that kube-vip never asked for.
  */
 
+import { TextPool } from '../../base/lists.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import type { Family } from '../../base/ip.ts';
 import type { ServiceRequest } from '../model.ts';
@@ -34,6 +35,8 @@ export interface Sharing {
 }
 
 const memo: WeakMap<ServiceRequest, Sharing> = new WeakMap();
+/** Most Services have the same few ports, and share on the same terms. */
+const TEXTS = new TextPool();
 
 export function sharingOf(request: ServiceRequest): Sharing {
   const known = memo.get(request);
@@ -42,10 +45,10 @@ export function sharingOf(request: ServiceRequest): Sharing {
   const selector = selectorText(labels);
   const sharing: Sharing = {
     request,
-    endpoints: [...new Set(ports.map(({ protocol, port }) => `${protocol}/${port}`))],
-    numbers: [...new Set(ports.map(({ port }) => String(port)))],
+    endpoints: [...new Set(ports.map(({ protocol, port }) => TEXTS.same(`${protocol}/${port}`)))],
+    numbers: [...new Set(ports.map(({ port }) => TEXTS.same(String(port))))],
     selector,
-    terms: termsText(request, selector),
+    terms: TEXTS.same(termsText(request, selector)),
   };
   memo.set(request, sharing);
   return sharing;

@@ -3,6 +3,7 @@
  * ledger. The order is that of creation, then key: the older Service wins wherever two want the same.
  */
 
+import { exactList } from '../../base/lists.ts';
 import type { Family, Ip } from '../../base/ip.ts';
 import type {
   Labels,
@@ -88,7 +89,7 @@ export function compareServices(a: ServiceObject, b: ServiceObject): number {
 }
 
 export function heldPlaces(claim: Claim): readonly Ip[] {
-  return claim.families.flatMap((family) => heldOf(claim, family).map(({ ip }) => ip));
+  return exactList(claim.families.flatMap((family) => heldOf(claim, family).map(({ ip }) => ip)));
 }
 
 export function missingFamilies(claim: Claim): readonly Family[] {

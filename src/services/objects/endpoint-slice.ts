@@ -38,7 +38,7 @@ function readSlice({ root, metadata, key, namespace }: OpenObject): EndpointSlic
   const addressType = choiceOf(root, 'addressType', ADDRESS_TYPES);
   return {
     key,
-    service: `${namespace}/${service}`,
+    service: [namespace, service].join('/'),
     family: addressType === undefined ? undefined : ADDRESS_TYPES[addressType],
     endpoints: readEndpoints(root),
   };

@@ -4,6 +4,7 @@
  */
 
 import type { Family, Ip } from '../../base/ip.ts';
+import { exactList, TextPool } from '../../base/lists.ts';
 import type { Condition, Decoding, FamilyPolicy, ServiceObject, ServicePort, TrafficPolicy } from '../model.ts';
 import { annotationsOf, createdAtOf, decodeObject, isBeingDeletedOf, type OpenObject } from './metadata.ts';
 import {
@@ -41,6 +42,8 @@ const FAMILY_POLICIES: Readonly<Record<FamilyPolicy, true>> = {
 };
 const TRAFFIC_POLICIES: Readonly<Record<TrafficPolicy, true>> = { Cluster: true, Local: true };
 const NO_LIST: readonly never[] = Object.freeze([]);
+/** Of conditions: what one says, thousands say. */
+const TEXTS = new TextPool();
 
 export function decodeService(raw: unknown): Decoding<ServiceObject> {
   return decodeObject('Service', raw, readService);
@@ -99,7 +102,7 @@ function isWithoutClusterIp({ fields }: Part): boolean {
 function readClusterIps(spec: Part): readonly Ip[] {
   const several = itemsOf(spec, 'clusterIPs', FAMILIES_MAX);
   if (several.length === 0) return readClusterIp(spec, 'clusterIP', spec.fields['clusterIP']);
-  return several.flatMap((value, index) => readClusterIp(spec, `clusterIPs[${index}]`, value));
+  return exactList(several.flatMap((value, index) => readClusterIp(spec, `clusterIPs[${index}]`, value)));
 }
 
 function readClusterIp(spec: Part, key: string, value: unknown): readonly Ip[] {
@@ -118,13 +121,13 @@ function readFamilies(spec: Part): readonly Family[] {
     else if (families.includes(family)) note(spec, `ipFamilies[${index}]`, `is ${shown(item)} again`);
     else families.push(family);
   }
-  return families;
+  return exactList(families);
 }
 
 function readPorts(spec: Part): readonly ServicePort[] {
   const parts = partsOf(spec, 'ports', PORTS_MAX);
   if (parts.length === 0) return NO_LIST;
-  return parts.flatMap((part) => readPort(part) ?? NO_LIST);
+  return exactList(parts.flatMap((part) => readPort(part) ?? NO_LIST));
 }
 
 function readPort(part: Part): ServicePort | undefined {
@@ -162,18 +165,18 @@ function readIngress(loadBalancer: Part): Ingress {
     if (ip !== undefined) ips.push(ip);
   }
   const isForeign = !Array.isArray(entries) || ips.length < entries.length;
-  return { ips: withoutRepeats(ips), isForeign };
+  return { ips: exactList(withoutRepeats(ips)), isForeign };
 }
 
 function withoutRepeats(ips: readonly Ip[]): readonly Ip[] {
-  if (ips.length < 2) return ips.length === 0 ? NO_LIST : ips;
+  if (ips.length < 2) return ips;
   return ips.filter((ip, index) => ips.findIndex((other) => other.text === ip.text) === index);
 }
 
 function readConditions(status: Part): readonly Condition[] {
   const parts = partsOf(status, 'conditions', CONDITIONS_MAX);
   if (parts.length === 0) return NO_LIST;
-  return parts.flatMap((part) => readCondition(part) ?? NO_LIST);
+  return exactList(parts.flatMap((part) => readCondition(part) ?? NO_LIST));
 }
 
 function readCondition(part: Part): Condition | undefined {
@@ -184,11 +187,11 @@ function readCondition(part: Part): Condition | undefined {
   }
   const generation = part.fields['observedGeneration'];
   const condition: Condition = {
-    type,
+    type: TEXTS.same(type),
     status: textOf(part, 'status'),
-    reason: textOf(part, 'reason'),
+    reason: TEXTS.same(textOf(part, 'reason')),
     message: messageOf(part),
-    lastTransitionTime: textOf(part, 'lastTransitionTime'),
+    lastTransitionTime: TEXTS.same(textOf(part, 'lastTransitionTime')),
   };
   if (typeof generation !== 'number' || !Number.isSafeInteger(generation)) return condition;
   return { ...condition, observedGeneration: generation };

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import {
+  countByNode,
   endpointsOf,
   indexEndpoints,
   replaceSlice,
@@ -14,8 +15,8 @@ import { ENDPOINTS } from '../../vectors/owner/metallb-l2.ts';
 import { slice } from './owner-facts.ts';
 
 const countOf = (index: EndpointIndex, service: string): unknown => {
-  const { total, byNode } = endpointsOf(index, service);
-  return { total, ...Object.fromEntries(byNode) };
+  const count = endpointsOf(index, service);
+  return { total: count.total, ...Object.fromEntries(countByNode(count)) };
 };
 
 describe('endpoints that can serve', () => {
