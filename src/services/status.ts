@@ -40,6 +40,22 @@ export interface ServiceDecision {
   readonly ownerships: readonly Ownership[];
 }
 
+/** What of a decision the next one is compared with: little, since it is kept for each Service, and with it all it names. */
+export interface ToldDecision {
+  readonly allocation: Pick<Allocation, 'addresses' | 'shortcomings'> | undefined;
+  readonly pending: Pick<PendingService, 'reasons'> | undefined;
+  readonly ownerships: readonly Pick<Ownership, 'address' | 'node' | 'reasons'>[];
+}
+
+export function toldDecision({ allocation, pending, ownerships }: ServiceDecision): ToldDecision {
+  return {
+    allocation:
+      allocation === undefined ? undefined : { addresses: allocation.addresses, shortcomings: allocation.shortcomings },
+    pending: pending === undefined ? undefined : { reasons: pending.reasons },
+    ownerships: ownerships.map(({ address, node, reasons }) => ({ address, node, reasons })),
+  };
+}
+
 /** A Kubernetes Event without the object it is about. */
 export interface ServiceEvent {
   readonly type: 'Normal' | 'Warning';
@@ -257,11 +273,11 @@ function satisfiedCondition(
 }
 
 /** Events for what is new in `after`; `before` is undefined when the Service was not known. */
-export function decisionEvents(before: ServiceDecision | undefined, after: ServiceDecision): readonly ServiceEvent[] {
+export function decisionEvents(before: ToldDecision | undefined, after: ServiceDecision): readonly ServiceEvent[] {
   return [...allocationEvents(before, after), ...ownershipEvents(before?.ownerships ?? [], after.ownerships)];
 }
 
-function allocationEvents(before: ServiceDecision | undefined, after: ServiceDecision): readonly ServiceEvent[] {
+function allocationEvents(before: ToldDecision | undefined, after: ServiceDecision): readonly ServiceEvent[] {
   const former = before?.allocation?.addresses.map(({ text }) => text).join(', ') ?? '';
   const { allocation, pending } = after;
   if (allocation === undefined) {
@@ -294,7 +310,7 @@ function isSameReason(a: Reason, b: Reason | undefined): boolean {
   return b !== undefined && a.code === b.code && a.pool === b.pool;
 }
 
-function ownershipEvents(before: readonly Ownership[], after: readonly Ownership[]): readonly ServiceEvent[] {
+function ownershipEvents(before: ToldDecision['ownerships'], after: readonly Ownership[]): readonly ServiceEvent[] {
   const former = new Map(before.map((ownership) => [ownership.address.text, ownership]));
   const events: ServiceEvent[] = [];
   for (const ownership of after) {

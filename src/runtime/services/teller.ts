@@ -16,7 +16,9 @@ import {
   decisionEvents,
   problemEvent,
   reasonOfCode,
+  toldDecision,
   type ServiceDecision,
+  type ToldDecision,
 } from '../../services/status.ts';
 import type { Found } from './giving.ts';
 
@@ -41,10 +43,18 @@ const API_VERSIONS: Readonly<Record<string, string>> = {
   CiliumL2AnnouncementPolicy: 'cilium.io/v2alpha1',
 };
 
+interface Told {
+  /** Of the Service: another of the same name is another. */
+  readonly uid: string;
+  readonly decision: ToldDecision;
+}
+
+const NOTHING_TOLD: ToldDecision = { allocation: undefined, pending: undefined, ownerships: [] };
+
 export class Teller {
   readonly #options: TellerOptions;
   /** What was last told of each Service. */
-  readonly #decisions = new Map<string, ServiceDecision>();
+  readonly #told = new Map<string, Told>();
   readonly #problems = new Set<string>();
   readonly #logged = new Set<string>();
   readonly #conflicts = new Set<string>();
@@ -56,31 +66,30 @@ export class Teller {
   /** As leader. */
   decided(decision: ServiceDecision): void {
     const { service } = decision;
-    const before = this.#decisions.get(service.key);
-    this.#decisions.set(service.key, decision);
-    const isSame = before !== undefined && before.service.uid === service.uid;
+    const before = this.#told.get(service.key);
+    this.#told.set(service.key, { uid: service.uid, decision: toldDecision(decision) });
+    const isSame = before?.uid === service.uid;
     // Told by a former leader: its status says so.
     if (!isSame && service.conditions.some(({ type }) => type === ALLOCATED)) return;
-    for (const event of decisionEvents(isSame ? before : undefined, decision)) {
+    for (const event of decisionEvents(isSame ? before.decision : undefined, decision)) {
       this.#options.events.record(event, aboutService(service));
     }
   }
 
   /** As leader: the Service is about to get an address, which will be news. */
   expects(service: ServiceObject): void {
-    const before = this.#decisions.get(service.key);
-    if (before?.service.uid === service.uid) return;
-    this.#decisions.set(service.key, { service, allocation: undefined, pending: undefined, ownerships: [] });
+    const { key, uid } = service;
+    if (this.#told.get(key)?.uid !== uid) this.#told.set(key, { uid, decision: NOTHING_TOLD });
   }
 
   /** Of Services that are no more. */
   forget(isThere: (key: string) => boolean): void {
-    for (const key of this.#decisions.keys()) if (!isThere(key)) this.#decisions.delete(key);
+    for (const key of this.#told.keys()) if (!isThere(key)) this.#told.delete(key);
   }
 
   /** Another leads now. */
   silence(): void {
-    this.#decisions.clear();
+    this.#told.clear();
     this.#problems.clear();
   }
 
