@@ -14,8 +14,8 @@ import type { ServiceDuty } from '../services/duty.ts';
 export type { ApiFailureKind, Heartbeat, LeaseRecord, Member };
 
 export type AgentEvent =
-  /** A deadline came due. */
-  | { readonly kind: 'tick' }
+  /** A deadline came due. `portion`: of thousands of addresses that are due, so many at most; absent: as many as is usual. */
+  | { readonly kind: 'tick'; readonly portion?: number }
   /**
    * The Lease as somebody saw it (undefined: it does not exist). A 'watch' may be behind what we already know; a 'read' is
    * a consistent GET, answering lease.read, and is believed even where it seems to go back.

@@ -7,8 +7,10 @@ import { assert } from '../base/assert.ts';
 import { monotonic, type MonotonicMs } from '../base/time.ts';
 import type { Effect } from '../agent/effect.ts';
 import type { AgentEvent } from '../agent/event.ts';
+import { PORTION } from '../agent/services/step.ts';
 import type { AgentState } from '../agent/state.ts';
 import { agentDeadline, step } from '../agent/step.ts';
+import { Pace } from './pace.ts';
 import type { AgentRules } from '../agent/state.ts';
 
 export interface LoopOptions {
@@ -16,6 +18,8 @@ export interface LoopOptions {
   readonly initial: AgentState;
   /** CLOCK_MONOTONIC in ms. */
   readonly now: () => MonotonicMs;
+  /** Processor time of this thread so far, ms: what a turn took of it says how much the next one may do. Absent: no limit. */
+  readonly processorMs?: () => number;
   /** Performs one effect; may dispatch events, which run after the present turn. */
   readonly perform: (effect: Effect) => void;
   /** After each turn: the event, the state it led to, and by how many ms a due deadline was overrun (0 = not due). */
@@ -57,6 +61,7 @@ class RunningLoop implements Loop {
   /** What the timer was set for; undefined once it has fired. */
   #timerFor: MonotonicMs | undefined;
   #immediate: NodeJS.Immediate | undefined;
+  readonly #pace = new Pace(PORTION);
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -92,13 +97,15 @@ class RunningLoop implements Loop {
   }
 
   #turn(event: AgentEvent): void {
-    const { rules, now, perform, onTurn } = this.#options;
+    const { rules, now, perform, onTurn, processorMs } = this.#options;
     const at = now();
+    const begunMs = event.kind === 'tick' ? processorMs?.() : undefined;
     const lateMs = Math.max(0, at - this.deadline);
     const stepped = step(rules, this.state, event, at);
     this.state = stepped.state;
     this.deadline = agentDeadline(rules, this.state, at);
     for (const effect of stepped.effects) perform(effect);
+    if (begunMs !== undefined && processorMs !== undefined) this.#pace.took(processorMs() - begunMs);
     onTurn?.(event, this.state, lateMs);
   }
 
@@ -119,7 +126,7 @@ class RunningLoop implements Loop {
       this.#timerFor = undefined;
       this.#immediate = setImmediate(() => {
         this.#immediate = undefined;
-        this.dispatch({ kind: 'tick' });
+        this.dispatch({ kind: 'tick', portion: this.#pace.portion });
       });
     }, waitMs);
   }

@@ -21,6 +21,7 @@ import type { StatusReport } from '../observe/status-model.ts';
 import { missingCapabilities } from '../system/capabilities.ts';
 import { openKernel, type Kernel } from '../system/kernel.ts';
 import { loadNetfd } from '../system/native-addon.ts';
+import { processorMs } from '../system/clock.ts';
 import { watchClocks } from './clock-watch.ts';
 import { peerUser } from '../system/peer-credentials.ts';
 import { openCandidacy, type Candidacy } from './candidacy.ts';
@@ -119,6 +120,7 @@ class Manager {
       rules: this.#rules,
       initial: startAgent(randomBytes(4).readUInt32LE(), now()),
       now,
+      processorMs,
       perform: (effect) => {
         metrics.observeEffect(effect);
         performer.perform(effect);

@@ -45,6 +45,12 @@ export function readBoottime(clocks: Clocks): number {
   return clocks.clockBoottime();
 }
 
+/** Processor time of the calling thread, in the kernel as well, ms. */
+export function processorMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
 /** All clocks as close together as the scheduler allows. `readWall` is for tests. */
 export function readClocks(clocks: Clocks, readWall: () => number = Date.now): ClockReading {
   for (let attempt = 1; ; attempt += 1) {

@@ -37,9 +37,8 @@ export interface ServicesStep {
 }
 
 /**
- * Machines driven in one turn: some five milliseconds, system calls included (measured: 0.2 ms each at the worst, on a
- * processor that is shared). The rest follows after the loop has breathed. What an event is about comes first, and a part of what
- * is due whatever the events.
+ * Machines driven in one turn, at most: some five milliseconds, system calls included, where each of them is quick. The
+ * rest follows after the loop has breathed. What an event is about comes first, and a part of what is due.
  */
 export const PORTION = 40;
 const DUE_MIN = 20;
@@ -88,13 +87,15 @@ export function stepServices(
 }
 
 /**
- * Of what is due, what this turn does. Heartbeats and frames come dozens at a time out of their sockets, without a breath
- * in between: where there are many addresses, none of them drives what is due. The tick that is due has a portion.
+ * Of what is due, what this turn does. Where there are many addresses that is the tick's alone: other events come dozens at
+ * a time out of their sockets, without a breath in between.
  */
-function portionOf({ entries, now, driven }: Turn, { kind }: AgentEvent): readonly string[] {
-  const comesInDozens = kind === 'heartbeat.received' || kind === 'frame.received';
-  if (comesInDozens && entries.before.size > MANY) return [];
-  return dueInDraft(entries, { deadlineOf: entryDeadline, now, limit: Math.max(DUE_MIN, PORTION - driven) });
+function portionOf({ entries, now, driven }: Turn, event: AgentEvent): readonly string[] {
+  const isTick = event.kind === 'tick';
+  if (!isTick && entries.before.size > MANY) return [];
+  const portion = (isTick ? event.portion : undefined) ?? PORTION;
+  const limit = Math.max(Math.min(DUE_MIN, portion), portion - driven);
+  return dueInDraft(entries, { deadlineOf: entryDeadline, now, limit });
 }
 
 /** What is known of the surroundings, brought up to date: interfaces, addresses of the node, and the duty's terms. */

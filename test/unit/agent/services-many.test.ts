@@ -105,7 +105,7 @@ describe('thousands of addresses', () => {
     expect(captures, 'one filter for all').toHaveLength(1);
   });
 
-  it('that are due wait for the tick while heartbeats and frames come, each of which would else drive a portion', () => {
+  it('that are due wait for the tick while other events come, each of which would else drive a portion', () => {
     const node = new ServiceScript().ready();
     node.duty(600, manyDuties(1000, ['a']));
     const before = node.effects('frame.send').length;
@@ -113,6 +113,17 @@ describe('thousands of addresses', () => {
     expect(node.effects('frame.send')).toHaveLength(before);
     node.go(node.now + 3);
     expect(node.effects('frame.send').length).toBeGreaterThan(before);
+  });
+
+  it('are driven as few at a time as the tick says', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, manyDuties(1000, ['a']));
+    const probes = (): number => node.effects('frame.send').filter(({ purpose }) => purpose === 'probe').length;
+    const before = probes();
+    node.at(node.now, { kind: 'tick', portion: 7 });
+    expect(probes() - before).toBe(7);
+    node.at(node.now, { kind: 'tick' });
+    expect(probes() - before).toBe(7 + PORTION);
   });
 
   it('are announced four times each, and a few as often as the one of a control plane', () => {
