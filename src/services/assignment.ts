@@ -11,7 +11,7 @@
 import { familyBits, parseIp, type Family, type Ip } from '../base/ip.ts';
 import { ok, refused, type Outcome } from '../base/outcome.ts';
 import { isObject, parseJson } from '../base/json.ts';
-import { eachInSteps, finish, type Steps } from '../base/steps.ts';
+import { eachInSteps, finish, STRIDE, type Steps } from '../base/steps.ts';
 import { compareIps, ipAt, ipValue } from './address-range.ts';
 import type { Ownership } from './model.ts';
 
@@ -83,8 +83,13 @@ export function* encodeAssignmentInSteps(assignment: Assignment): Steps<string> 
 
 export type AssignmentReason = 'too-long' | 'not-json' | 'version' | 'nodes' | 'addresses';
 
-/** Refuses what it doesn't understand wholly: half a record would move addresses. */
+/** All of decodeAssignmentInSteps. */
 export function decodeAssignment(text: string): Outcome<Assignment, AssignmentReason> {
+  return finish(decodeAssignmentInSteps(text));
+}
+
+/** Refuses what it doesn't understand wholly: half a record would move addresses. */
+export function* decodeAssignmentInSteps(text: string): Steps<Outcome<Assignment, AssignmentReason>> {
   if (text.length > ASSIGNMENT_TEXT_MAX) return refused('too-long');
   const value = parseJson(text);
   if (!isObject(value)) return refused('not-json');
@@ -92,7 +97,8 @@ export function decodeAssignment(text: string): Outcome<Assignment, AssignmentRe
   const { nodes, ipv4, ipv6 } = value;
   if (!isNodeTable(nodes)) return refused('nodes');
   const assignment = new Map<string, string>();
-  const isRead = readFamily(ipv4, 'ipv4', nodes, assignment) && readFamily(ipv6, 'ipv6', nodes, assignment);
+  const isRead =
+    (yield* readFamily(ipv4, 'ipv4', nodes, assignment)) && (yield* readFamily(ipv6, 'ipv6', nodes, assignment));
   return isRead ? ok(assignment) : refused('addresses');
 }
 
@@ -114,7 +120,12 @@ function capitals(place: number): string {
 }
 
 /** Adds what the text says to `into`; false at the first thing in it that makes no sense. */
-function readFamily(text: unknown, family: Family, nodes: readonly string[], into: Map<string, string>): boolean {
+function* readFamily(
+  text: unknown,
+  family: Family,
+  nodes: readonly string[],
+  into: Map<string, string>,
+): Steps<boolean> {
   if (typeof text !== 'string') return false;
   const end = 1n << BigInt(familyBits(family));
   let value = 0n;
@@ -129,6 +140,7 @@ function readFamily(text: unknown, family: Family, nodes: readonly string[], int
     if (value >= end || into.size === ASSIGNMENT_ADDRESSES_MAX) return false;
     into.set(ipAt(family, value).text, node);
     at = afterPlace;
+    if (into.size % STRIDE === 0) yield;
   }
   return true;
 }

@@ -8,7 +8,7 @@ import { Breath } from '../../kube/breath.ts';
 import type { OwnersRecord, OwnersRecordApi } from '../../kube/owners-record.ts';
 import type { Reflector } from '../../kube/reflector.ts';
 import type { Log } from '../../observe/log.ts';
-import { decodeAssignment, encodeAssignmentInSteps, type Assignment } from '../../services/assignment.ts';
+import { decodeAssignmentInSteps, encodeAssignmentInSteps, type Assignment } from '../../services/assignment.ts';
 
 export interface OwnersKeeperOptions {
   readonly api: OwnersRecordApi;
@@ -53,13 +53,14 @@ class WatchedOwners implements OwnersKeeper {
   /** The last write failed, and that was told. */
   #isTroubled = false;
   #isClosed = false;
+  #turns = Promise.resolve();
 
   constructor(options: OwnersKeeperOptions) {
     this.#options = options;
   }
 
   start(): void {
-    this.#watch = this.#options.api.watch((record) => this.#observe(record));
+    this.#watch = this.#options.api.watch((record) => void this.#inTurn(() => this.#observe(record)));
   }
 
   write(assignment: Assignment): void {
@@ -81,13 +82,19 @@ class WatchedOwners implements OwnersKeeper {
     this.#watch?.stop();
   }
 
+  /** One record after the other: a long one is read in slices, and counts from when all of it is read. */
+  #inTurn(take: () => Promise<void>): Promise<void> {
+    this.#turns = this.#turns.then(() => (this.#isClosed ? undefined : take()));
+    return this.#turns;
+  }
+
   /** A watch may be behind our own write: epochs only grow, but where somebody deleted the record. */
-  #observe(record: OwnersRecord | undefined): void {
-    const wasKnown = this.isKnown;
+  async #observe(record: OwnersRecord | undefined): Promise<void> {
+    const isStale = record !== undefined && record.epoch < this.epoch && this.#isOwnNewer(record);
+    if (!isStale) await this.#adopt(record);
+    if (this.isKnown) return;
     this.isKnown = true;
-    if (record !== undefined && record.epoch < this.epoch && this.#isOwnNewer(record)) return;
-    this.#adopt(record);
-    if (!wasKnown) this.#options.onChange();
+    this.#options.onChange();
   }
 
   #isOwnNewer({ resourceVersion }: OwnersRecord): boolean {
@@ -95,13 +102,14 @@ class WatchedOwners implements OwnersKeeper {
     return own !== undefined && BigInt(asVersion(own)) > BigInt(asVersion(resourceVersion));
   }
 
-  #adopt(record: OwnersRecord | undefined): void {
+  async #adopt(record: OwnersRecord | undefined): Promise<void> {
+    const text = record?.text ?? '';
+    const isNews = text !== this.#text;
+    const decoded = isNews && text !== '' ? await new Breath().finish(decodeAssignmentInSteps(text)) : undefined;
     this.epoch = record?.epoch ?? 0;
     this.#resourceVersion = record?.resourceVersion;
-    const text = record?.text ?? '';
-    if (text === this.#text) return;
+    if (!isNews) return;
     this.#text = text;
-    const decoded = text === '' ? undefined : decodeAssignment(text);
     if (decoded?.ok === false) {
       this.#options.log.warn('the record of owners cannot be read', { component: 'services', reason: decoded.reason });
     }
@@ -122,12 +130,12 @@ class WatchedOwners implements OwnersKeeper {
   async #send(text: string): Promise<void> {
     const { api, log, onChange } = this.#options;
     const result = await api.write({ epoch: this.epoch + 1, text }, await this.#version());
+    if (result.ok) await this.#inTurn(() => this.#adopt(result.record));
     this.#isWriting = false;
     if (this.#isClosed) return;
     this.#blockedUntil = performance.now() + (result.ok ? WRITE_SPACING_MS : RETRY_MS);
     if (result.ok) {
       this.#isTroubled = false;
-      this.#adopt(result.record);
     } else {
       const { failure, message: reason } = result;
       const isRace = failure === 'conflict' || failure === 'already-exists';
@@ -149,7 +157,7 @@ class WatchedOwners implements OwnersKeeper {
 
   async #reread(): Promise<void> {
     const found = await this.#options.api.read();
-    if (found.ok && !this.#isClosed) this.#adopt(found.record);
+    if (found.ok) await this.#inTurn(() => this.#adopt(found.record));
   }
 
   #again(ms: number): void {
