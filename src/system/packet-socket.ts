@@ -10,6 +10,7 @@
  * interface has IPv6.
  */
 
+import { close as closeFile } from 'node:fs';
 import { constants } from 'node:os';
 
 import { assert } from '../base/assert.ts';
@@ -52,8 +53,9 @@ const SOCKADDR_MAC_OFFSET = 12;
 
 /** ARP takes 28 octets, neighbor discovery seldom a hundred; a longer frame than this is dropped and counted. */
 const FRAME_BYTES_MAX = 2048;
-/** Frames per wake-up: under a storm the event loop still gets its turn. */
+/** Frames, and ms, per wake-up: under a storm the event loop still gets its turn. */
 const DRAIN_MAX = 64;
+const DRAIN_MS_MAX = 4;
 /**
  * Groups that are joined one by one (the kernel's default memory for a socket's options holds about 350); of more, all
  * multicast is taken from the interface, and MLD is left alone.
@@ -222,12 +224,22 @@ class AfPacketSocket implements PacketSocket {
     this.#readDrops();
     this.#isOpen = false;
     // Memberships and the filter go with their socket.
-    this.#netfd.close(this.#fd);
-    if (this.#groupFd !== undefined) this.#netfd.close(this.#groupFd);
+    this.#closeAside(this.#fd);
+    if (this.#groupFd !== undefined) this.#closeAside(this.#groupFd);
+  }
+
+  /**
+   * In another thread: who closes a packet socket waits until no processor is at it any more (synchronize_net), some ten
+   * milliseconds, and hundreds on a machine that is busy. Nobody could do anything about a failure.
+   */
+  #closeAside(fd: number): void {
+    if (this.#netfd.release(fd) >= 0) closeFile(fd, () => undefined);
   }
 
   readonly #drain = (): void => {
+    const until = performance.now() + DRAIN_MS_MAX;
     for (let count = 0; count < DRAIN_MAX && this.#isOpen; count += 1) {
+      if (performance.now() >= until) return;
       const received = this.#netfd.receive(this.#fd, FRAME_BYTES_MAX);
       if (received === -EAGAIN) return;
       if (received === -ENETDOWN) {
