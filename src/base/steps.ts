@@ -17,7 +17,7 @@ export function finish<Result>(steps: Steps<Result>): Result {
 }
 
 /** Does `act` with each, yielding every STRIDE. */
-export function* eachInSteps<Item>(items: readonly Item[], act: (item: Item) => void): Steps<void> {
+export function* eachInSteps<Item>(items: Iterable<Item>, act: (item: Item) => void): Steps<void> {
   let count = 0;
   for (const item of items) {
     act(item);
@@ -31,4 +31,14 @@ export function* mapInSteps<Item, Made>(items: readonly Item[], make: (item: Ite
   const made: Made[] = [];
   yield* eachInSteps(items, (item) => void made.push(make(item)));
   return made;
+}
+
+/** The values by what `keyOf` says of each; of equal keys the last one. */
+export function* indexInSteps<Value>(
+  values: Iterable<Value>,
+  keyOf: (value: Value) => string,
+): Steps<ReadonlyMap<string, Value>> {
+  const index = new Map<string, Value>();
+  yield* eachInSteps(values, (value) => void index.set(keyOf(value), value));
+  return index;
 }

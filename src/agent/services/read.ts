@@ -1,5 +1,6 @@
 /** What the runtime, status and metrics read of the agent's share of Services. Nothing here changes anything. */
 
+import { eachInSteps, finish, type Steps } from '../../base/steps.ts';
 import type { MonotonicMs } from '../../base/time.ts';
 import type { VipPhase } from '../../vip/vip-state.ts';
 import type { AgentState } from '../state.ts';
@@ -39,11 +40,15 @@ export function ownerOfAddress(state: AgentState, address: string): string | und
 
 /** All addresses that this node has to do with. Walks the whole table: only when `services.version` has changed. */
 export function serviceHoldings(state: AgentState): readonly ServiceHolding[] {
+  return finish(serviceHoldingsInSteps(state));
+}
+
+export function* serviceHoldingsInSteps(state: AgentState): Steps<readonly ServiceHolding[]> {
   const holdings: ServiceHolding[] = [];
-  for (const [address, entry] of eachOfShards(state.services.entries)) {
+  yield* eachInSteps(eachOfShards(state.services.entries), ([address, entry]) => {
     const holding = holdingOf(state, address, entry);
     if (holding !== undefined) holdings.push(holding);
-  }
+  });
   return holdings;
 }
 

@@ -10,9 +10,9 @@
  * Of what is written, each Service is looked at only when something about it is new.
  */
 
+import { indexInSteps } from '../../base/steps.ts';
 import { assess } from '../../agent/assessment.ts';
 import type { AgentEvent } from '../../agent/event.ts';
-import { serviceHoldings, type ServiceHolding } from '../../agent/services/read.ts';
 import type { AgentRules, AgentState } from '../../agent/state.ts';
 import { monotonic } from '../../base/time.ts';
 import type { Ip } from '../../base/ip.ts';
@@ -27,6 +27,7 @@ import { tenureBasis } from '../../leader/tenure.ts';
 import { logFunction, type Log } from '../../observe/log.ts';
 import type { KernelChange, KernelSnapshot } from '../../protocol/netlink/records.ts';
 import type { EndpointIndex } from '../../services/endpoints.ts';
+import type { ServiceDuty } from '../../services/duty.ts';
 import type { ServiceObject } from '../../services/model.ts';
 import type { Plan } from '../../services/plan.ts';
 import { parseSvcPools } from '../../services/pools/environment.ts';
@@ -41,9 +42,17 @@ import { keepOwners, type OwnersKeeper } from './owners-keeper.ts';
 import { Planning } from './planning.ts';
 import { Recording } from './recording.ts';
 import { Rhythm } from './rhythm.ts';
-import { settleOwnerships } from './settle.ts';
+import { settlementInSteps, type Settlement } from './settle.ts';
 import { Teller } from './teller.ts';
-import { confirmedOf, EMPTY_VIEW, heldOf, strangersOf, tentativeOf, type ServicesView } from './view.ts';
+import {
+  confirmedInSteps,
+  EMPTY_VIEW,
+  heldOf,
+  HoldingsBook,
+  strangersOf,
+  tentativeOf,
+  type ServicesView,
+} from './view.ts';
 import { Writing, type Round } from './writing.ts';
 
 export interface ServicesOptions {
@@ -101,9 +110,8 @@ export class ServicesController {
   #leadingSince: number | undefined;
   readonly #recording = new Recording(performance.now());
   readonly #rhythm = new Rhythm((breath) => this.#run(breath));
-  #seenVersion = -1;
-  #dispatched: ReturnType<DutyMaker['make']> | undefined;
-  #holdings: ReadonlyMap<string, ServiceHolding> = new Map();
+  #dispatched: ServiceDuty | undefined;
+  readonly #holdings = new HoldingsBook();
   #withAddress: { readonly of: readonly ServiceObject[]; readonly those: readonly ServiceObject[] } | undefined;
 
   constructor(options: ServicesOptions) {
@@ -270,18 +278,19 @@ export class ServicesController {
   /** What follows from a plan: addresses that are given, this node's duty, and what is to be written. */
   async #give(parts: PlannedParts, breath: Breath): Promise<Round | undefined> {
     const { plan, services, isLeading, isGiving, now } = parts;
-    const confirmed = confirmedOf(services);
-    await breath.takeIfDue();
-    const byKey = new Map(services.map((service) => [service.key, service]));
-    await breath.takeIfDue();
+    const confirmed = await breath.finish(confirmedInSteps(services));
+    const byKey = await breath.finish(indexInSteps(services, ({ key }) => key));
     if (!this.#isStill(isLeading)) return undefined;
     const answers = this.#state?.services.inquiries ?? new Map<string, never>();
-    const given = isGiving ? this.#giving.choose(plan.allocations, byKey, confirmed, answers) : [];
+    const given = isGiving
+      ? await breath.finish(this.#giving.chooseInSteps(plan.allocations, byKey, confirmed, answers))
+      : [];
+    if (!this.#isStill(isLeading)) return undefined;
     const found = this.#giving.quarantine(given, answers, now);
     for (const each of found) this.#teller.quarantined(each);
     if (found.length > 0) this.#rhythm.touch();
     await breath.takeIfDue();
-    const duty = this.#duty.make({
+    const steps = this.#duty.makeInSteps({
       node: this.#options.config.nodeName,
       ownerships: plan.ownerships,
       confirmed,
@@ -290,7 +299,7 @@ export class ServicesController {
       isSpread: this.#isSpread(),
       fellows: this.#nodes.fellows,
     });
-    await breath.takeIfDue();
+    const duty = await breath.finish(steps);
     if (!this.#isStill(isLeading)) return undefined;
     if (duty !== this.#dispatched) {
       this.#dispatched = duty;
@@ -299,26 +308,26 @@ export class ServicesController {
     await breath.takeIfDue();
     const state = this.#state;
     if (state === undefined || !this.#isStill(isLeading)) return undefined;
-    return this.#settle({ ...parts, state, confirmed, byKey, given });
+    await breath.finish(this.#holdings.updateInSteps(state));
+    const { lost, draining, leader } = state.services.liveness;
+    const standing = { isSpread: this.#isSpread(), lost, draining, leader };
+    const settlement = await breath.finish(settlementInSteps(plan.ownerships, confirmed, standing));
+    if (!this.#isStill(isLeading)) return undefined;
+    return this.#conclude({ ...parts, ...settlement, lost, byKey, given });
   }
 
-  #settle(
-    parts: PlannedParts & {
-      readonly state: AgentState;
-      readonly confirmed: ReadonlySet<string>;
-      readonly byKey: ReadonlyMap<string, ServiceObject>;
-      readonly given: readonly Given[];
-    },
+  /** Writes down who answers, and says what there is to be written into the Services. */
+  #conclude(
+    parts: PlannedParts &
+      Settlement & {
+        readonly lost: readonly string[];
+        readonly byKey: ReadonlyMap<string, ServiceObject>;
+        readonly given: readonly Given[];
+      },
   ): Round {
-    const { state, plan, confirmed, byKey, given, isLeading, isGiving, now } = parts;
-    const { lost, draining, leader } = state.services.liveness;
+    const { plan, ownerships, settled, owners, lost, byKey, given, isLeading, isGiving, now } = parts;
+    const { holdings } = this.#holdings;
     const isSpread = this.#isSpread();
-    const ownerships = plan.ownerships.filter(({ address }) => confirmed.has(address.text));
-    const settled = settleOwnerships(ownerships, { isSpread, lost, draining, leader });
-    if (state.services.version !== this.#seenVersion) {
-      this.#seenVersion = state.services.version;
-      this.#holdings = new Map(serviceHoldings(state).map((holding) => [holding.address, holding]));
-    }
     const isRecording = isLeading && this.#book.booked.isCurrent && now >= this.#startedAt + START_GRACE_MS;
     if (isRecording && isSpread) {
       const { rebalancePerMinute } = this.#options.config.services;
@@ -339,21 +348,21 @@ export class ServicesController {
       isLeading,
       plan,
       services: this.#book.booked.services,
-      owners: new Map(settled.map((ownership) => [ownership.address.text, ownership])),
-      holdings: this.#holdings,
+      owners,
+      holdings,
       problems,
       ownersEpoch: this.#owners.epoch,
       pendingWrites: this.#writer.pending,
     };
     this.#teller.problems(problems, isGiving, (object) => uidOf(this.#objects, object));
-    this.#teller.conflicts(this.#holdings.values(), this.#book.booked.services);
+    this.#teller.conflicts(holdings.values(), this.#book.booked.services);
     return {
       view: this.view,
       byKey,
       isLeading: isGiving,
       asking: new Set(given.filter(({ asking }) => asking.length > 0).map(({ allocation }) => allocation.service.key)),
-      held: heldOf(this.#holdings),
-      strangers: strangersOf(this.#holdings),
+      held: heldOf(holdings),
+      strangers: strangersOf(holdings),
       originOf: (key) => this.#giving.originOf(key),
       isStill: () => this.#isStill(isLeading),
     };

@@ -5,6 +5,7 @@
  */
 
 import { familyBits, type Ip, type Prefix } from '../../base/ip.ts';
+import { eachInSteps, finish, type Steps } from '../../base/steps.ts';
 import { compareIps } from '../../services/address-range.ts';
 import { chooseInterface, nodeNetwork, type NodeNetwork } from '../../services/answering-interface.ts';
 import type { AddressDuty, ServiceDuty } from '../../services/duty.ts';
@@ -30,13 +31,18 @@ export class DutyMaker {
   readonly #orders = new Map<string, readonly string[]>();
   #network: { readonly interfaces: readonly NodeInterface[]; readonly network: NodeNetwork } | undefined;
 
-  /** The same value as before when nothing has changed. */
+  /** All of makeInSteps. */
   make(options: DutyOptions): ServiceDuty {
+    return finish(this.makeInSteps(options));
+  }
+
+  /** The same value as before when nothing has changed. */
+  *makeInSteps(options: DutyOptions): Steps<ServiceDuty> {
     const { ownerships, confirmed, tentative, isSpread, fellows } = options;
     const addresses: AddressDuty[] = [];
-    for (const ownership of ownerships) {
+    yield* eachInSteps(ownerships, (ownership) => {
       if (confirmed.has(ownership.address.text)) addresses.push(this.#dutyOf(ownership, options.node));
-    }
+    });
     if (tentative.length > 0) {
       for (const address of tentative) addresses.push(this.#tentativeDuty(address, options.interfaces));
       addresses.sort((a, b) => compareIps(a.prefix.ip, b.prefix.ip));

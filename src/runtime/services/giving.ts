@@ -8,6 +8,7 @@
  */
 
 import { isSameIp, type Ip } from '../../base/ip.ts';
+import { eachInSteps, finish, type Steps } from '../../base/steps.ts';
 import type { InquiryAnswer } from '../../agent/services/state.ts';
 import type { Allocation, Quarantine, ServiceObject } from '../../services/model.ts';
 
@@ -40,14 +41,17 @@ export class Giving {
   /** By the address's text; another value when it changes. */
   quarantined: ReadonlyMap<string, Quarantine> = new Map();
   readonly #until = new Map<string, number>();
-  readonly #pins = new Map<string, Pin>();
+  #pins = new Map<string, Pin>();
   /** Services as if their status said what was chosen for them. */
   #overlaid = new WeakMap<ServiceObject, { readonly pin: Pin; readonly service: ServiceObject }>();
   #last: { readonly services: readonly ServiceObject[]; readonly result: readonly ServiceObject[] } | undefined;
 
   /** The Services as the plan should take them. The very list while nothing was chosen that isn't written. */
   overlay(services: readonly ServiceObject[]): readonly ServiceObject[] {
-    if (this.#pins.size === 0) return services;
+    if (this.#pins.size === 0) {
+      this.#last = undefined;
+      return services;
+    }
     if (this.#last?.services === services) return this.#last.result;
     const seen = new Set<string>();
     const result = services.map((service) => {
@@ -75,22 +79,33 @@ export class Giving {
     confirmed: ReadonlySet<string>,
     answers: ReadonlyMap<string, InquiryAnswer>,
   ): readonly Given[] {
+    return finish(this.chooseInSteps(allocations, byKey, confirmed, answers));
+  }
+
+  /** What is cleared in between ends it: nothing of it is given then. */
+  *chooseInSteps(
+    allocations: readonly Allocation[],
+    byKey: ReadonlyMap<string, ServiceObject>,
+    confirmed: ReadonlySet<string>,
+    answers: ReadonlyMap<string, InquiryAnswer>,
+  ): Steps<readonly Given[]> {
     const given: Given[] = [];
+    const pins = this.#pins;
     let asked = 0;
-    for (const allocation of allocations) {
+    yield* eachInSteps(allocations, (allocation) => {
       const service = byKey.get(allocation.service.key);
-      if (service === undefined || isSameList(service.ingress, allocation.addresses)) continue;
+      if (service === undefined || isSameList(service.ingress, allocation.addresses) || pins !== this.#pins) return;
       const pin = this.#pin(service, allocation);
       const unconfirmed = allocation.addresses.filter(({ text }) => !confirmed.has(text));
       const asking = unconfirmed.filter(({ text }) => {
         const answer = answers.get(text);
         return answer === undefined || answer.kind === 'used';
       });
-      if (asking.length > 0 && asked >= TENTATIVE_MAX) continue;
+      if (asking.length > 0 && asked >= TENTATIVE_MAX) return;
       asked += asking.length;
       given.push({ allocation: pin.allocation, unconfirmed, asking });
-    }
-    return given;
+    });
+    return pins === this.#pins ? given : [];
   }
 
   /** What the pin remembers of how the address was chosen: the plan sees it as kept. */
@@ -141,7 +156,7 @@ export class Giving {
 
   /** Nothing is ours to give any more. */
   clear(): void {
-    this.#pins.clear();
+    this.#pins = new Map();
     this.#overlaid = new WeakMap();
     this.#last = undefined;
   }

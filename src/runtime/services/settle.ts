@@ -5,8 +5,19 @@
  */
 
 import type { ErrorCode } from '../../base/errors.ts';
+import { eachInSteps, finish, indexInSteps, mapInSteps, type Steps } from '../../base/steps.ts';
 import type { Candidate, Ownership, Reason } from '../../services/model.ts';
 import { nobodyReason } from '../../services/nobody.ts';
+
+/** Of addresses in the status of a Service. */
+export interface Settlement {
+  /** As planned. */
+  readonly ownerships: readonly Ownership[];
+  /** As it is, by what is known of the living. */
+  readonly settled: readonly Ownership[];
+  /** The latter by address. */
+  readonly owners: ReadonlyMap<string, Ownership>;
+}
 
 export interface Standing {
   readonly isSpread: boolean;
@@ -15,13 +26,33 @@ export interface Standing {
   readonly leader: string | undefined;
 }
 
-/** The very same list when there is nothing to say to it. */
+/** All of settleInSteps. */
 export function settleOwnerships(ownerships: readonly Ownership[], standing: Standing): readonly Ownership[] {
+  return finish(settleInSteps(ownerships, standing));
+}
+
+/** The very same list when there is nothing to say to it. */
+export function* settleInSteps(ownerships: readonly Ownership[], standing: Standing): Steps<readonly Ownership[]> {
   const { isSpread, lost, draining } = standing;
   if (isSpread && lost.length === 0 && draining.length === 0) return ownerships;
-  return ownerships.map((ownership) =>
+  return yield* mapInSteps(ownerships, (ownership) =>
     isSpread ? settleSpread(ownership, standing) : settleLeader(ownership, standing),
   );
+}
+
+/** `confirmed`: addresses in the status of any Service, by text. */
+export function* settlementInSteps(
+  planned: readonly Ownership[],
+  confirmed: ReadonlySet<string>,
+  standing: Standing,
+): Steps<Settlement> {
+  const ownerships: Ownership[] = [];
+  yield* eachInSteps(planned, (ownership) => {
+    if (confirmed.has(ownership.address.text)) ownerships.push(ownership);
+  });
+  const settled = yield* settleInSteps(ownerships, standing);
+  const owners = yield* indexInSteps(settled, ({ address }) => address.text);
+  return { ownerships, settled, owners };
 }
 
 function settleSpread(ownership: Ownership, { lost, draining }: Standing): Ownership {

@@ -1,7 +1,9 @@
 /** What the controller knows after a run, for whoever writes, reports and explains; and what it reads off it itself. */
 
-import type { ServiceHolding } from '../../agent/services/read.ts';
+import { serviceHoldingsInSteps, type ServiceHolding } from '../../agent/services/read.ts';
+import type { AgentState } from '../../agent/state.ts';
 import type { Ip } from '../../base/ip.ts';
+import { eachInSteps, indexInSteps, type Steps } from '../../base/steps.ts';
 import type { ObjectProblem, Ownership, ServiceObject } from '../../services/model.ts';
 import type { Plan } from '../../services/plan.ts';
 import type { Given } from './giving.ts';
@@ -35,9 +37,11 @@ export const EMPTY_VIEW: ServicesView = Object.freeze({
 });
 
 /** Addresses in the status of any Service, by text. */
-export function confirmedOf(services: readonly ServiceObject[]): ReadonlySet<string> {
+export function* confirmedInSteps(services: readonly ServiceObject[]): Steps<ReadonlySet<string>> {
   const texts = new Set<string>();
-  for (const { ingress } of services) for (const { text } of ingress) texts.add(text);
+  yield* eachInSteps(services, ({ ingress }) => {
+    for (const { text } of ingress) texts.add(text);
+  });
   return texts;
 }
 
@@ -48,6 +52,19 @@ export function tentativeOf(given: readonly Given[], quarantined: ReadonlyMap<st
     for (const ip of unconfirmed) if (!quarantined.has(ip.text)) found.set(ip.text, ip);
   }
   return [...found.values()];
+}
+
+/** What this node has to do with addresses, by text; made anew only when the agent says that it has changed. */
+export class HoldingsBook {
+  holdings: ReadonlyMap<string, ServiceHolding> = new Map();
+  #version = -1;
+
+  *updateInSteps(state: AgentState): Steps<void> {
+    if (state.services.version === this.#version) return;
+    const holdings = yield* serviceHoldingsInSteps(state);
+    this.holdings = yield* indexInSteps(holdings, ({ address }) => address);
+    this.#version = state.services.version;
+  }
 }
 
 /** What this node holds and has announced, by text. */

@@ -9,6 +9,7 @@ import type { StatusWriter, WriteEnd } from '../../kube/status-writer.ts';
 import type { Allocation, Ownership, PendingService, Pool, Reason, ServiceObject } from '../../services/model.ts';
 import type { ServiceDecision } from '../../services/status.ts';
 import type { ServicesView } from './view.ts';
+import { indexInSteps } from '../../base/steps.ts';
 import type { Breath } from '../../kube/breath.ts';
 import { Contention } from './contention.ts';
 import { isSameList } from './giving.ts';
@@ -79,14 +80,17 @@ export class Writing {
     const { plan } = round.view;
     if (plan === undefined) return;
     const look: Look = {
-      allocations: new Map(plan.allocations.map((allocation) => [allocation.service.key, allocation])),
+      allocations: await breath.finish(indexInSteps(plan.allocations, ({ service }) => service.key)),
       pending: new Map(plan.pending.map((pending) => [pending.service.key, pending])),
       pools: new Map(plan.pools.map((pool) => [pool.name, pool])),
       ignored: new Set(plan.foreign.filter(({ code }) => code === 'SERVICE_IGNORED').map(({ service }) => service.key)),
       now: `${new Date().toISOString().slice(0, 19)}Z`,
       nowMs: performance.now(),
     };
+    await breath.takeIfDue();
     this.#forget(round.byKey);
+    await breath.takeIfDue();
+    if (!round.isStill()) return;
     for (const service of round.view.services) {
       this.#look(service, round, look);
       if (!breath.isDue) continue;
@@ -156,9 +160,10 @@ export class Writing {
       stranger: first === undefined ? undefined : round.strangers.get(first),
     };
     const before = this.#seen.get(key);
+    // Also where it says the same: what is kept is of the last plan, and not of each one before it.
+    this.#seen.set(key, seen);
     if (before !== undefined && isSame(before, seen)) return;
     if (before !== undefined && before.service !== service) this.#handed.delete(key);
-    this.#seen.set(key, seen);
     if (service.isBeingDeleted) return;
     const patch =
       allocation === undefined && pending === undefined

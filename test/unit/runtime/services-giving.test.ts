@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { InquiryAnswer } from '../../../src/agent/services/state.ts';
 import { assert } from '../../../src/base/assert.ts';
+import { finish } from '../../../src/base/steps.ts';
 import { monotonic } from '../../../src/base/time.ts';
 import { Giving, QUARANTINE_MS, TENTATIVE_MAX } from '../../../src/runtime/services/giving.ts';
 import {
@@ -135,6 +136,20 @@ describe('giving addresses', () => {
     expect(giving.quarantined.size).toBe(1);
     expect(giving.expire(1_000 + QUARANTINE_MS)).toBeUndefined();
     expect(giving.quarantined.size).toBe(0);
+  });
+
+  it('gives nothing of what is cleared before it is all chosen', () => {
+    const giving = new Giving();
+    const services = Array.from({ length: 4 }, (_, index) => service(`s${index}`));
+    const { allocations } = plan(giving, services);
+    const many = Array.from({ length: 40 }, () => allocations).flat();
+    const byKey = new Map(services.map((each) => [each.key, each]));
+    const steps = giving.chooseInSteps(many, byKey, new Set(), new Map());
+    expect(steps.next().done).toBe(false);
+    expect(giving.originOf('default/s0')).toBeDefined();
+    giving.clear();
+    expect(finish(steps)).toEqual([]);
+    expect(giving.originOf('default/s0')).toBeUndefined();
   });
 
   it('does not ask for all of thousands at once', () => {
