@@ -8,26 +8,23 @@
 
 import { after, earliest, NEVER, type MonotonicMs } from '../../base/time.ts';
 import { majorityOf } from '../../leader/view.ts';
-import { withAnnouncementsDue, withRenewalDue } from '../../vip/news.ts';
-import type { VipRules, VipState } from '../../vip/vip-state.ts';
-import { interpretFrame } from '../../vip/wire.ts';
+import { withAnnouncementsDue } from '../../vip/news.ts';
+import type { VipRules } from '../../vip/vip-state.ts';
 import type { AddressDuty, ServiceDuty } from '../../services/duty.ts';
-import { isNewPath } from '../addresses.ts';
 import type { Effect } from '../effect.ts';
 import type { AgentEvent } from '../event.ts';
-import { addressKey, isOwnMac } from '../kernel-view.ts';
+import { addressKey } from '../kernel-view.ts';
 import type { AgentRules, AgentState, KernelView } from '../state.ts';
 import { decide } from './decide.ts';
-import { drive, isFoundAt } from './drive.ts';
-import { addressesIn } from './found.ts';
-import { heard } from './inquire.ts';
+import { drive } from './drive.ts';
 import { countMissing, judgeLiveness, livenessDeadline, type Judged } from './liveness.ts';
 import { finishMoves } from './moves.ts';
 import { draftOf, dueInDraft, eachOfShards, finishDraft, inShards, putInDraft } from './shards.ts';
 import { interfaceNamesOf, sitesOf, usedHere } from './site.ts';
 import type { ServicesState } from './state.ts';
-import { isAstray, removeStrays, suspectStray } from './strays.ts';
-import { changesOf, entryDeadline, entryOf, putEntry, type Turn } from './turn.ts';
+import { removeStrays, suspectStray } from './strays.ts';
+import { everyVip, takeEvent } from './take.ts';
+import { changesOf, entryDeadline, type Turn } from './turn.ts';
 import { countersWith, tellTurn } from './tell.ts';
 import { watch } from './watch.ts';
 
@@ -290,81 +287,6 @@ function followDuty(turn: Turn, before: ServicesState, addresses: readonly Addre
   for (const [address] of eachOfShards(turn.services.found)) {
     suspectStray(turn, address, wanted.has(address) ? SETTLE_MS : 0);
   }
-}
-
-function takeEvent(turn: Turn, event: AgentEvent): void {
-  switch (event.kind) {
-    case 'kernel.changed':
-    case 'kernel.changes': {
-      for (const address of addressesIn(event)) lookAt(turn, address);
-      const changes = event.kind === 'kernel.changed' ? [event.change] : event.changes;
-      for (const { ifindex } of turn.sites.values()) {
-        if (!changes.some((change) => isNewPath(change, ifindex))) continue;
-        everyVip(turn, (vip, index) => (index === ifindex ? withAnnouncementsDue(vip, turn.now) : vip));
-      }
-      if (changes.some(({ kind }) => kind === 'link-gone')) lookAtAll(turn);
-      return;
-    }
-    case 'kernel.dumped':
-      return lookAtAll(turn);
-    case 'frame.received':
-      return hearFrame(turn, event.ifindex, event.frame);
-    case 'effect.failed':
-      if (event.effect === 'address.add') drive(turn, event.address, [{ kind: 'failed' }]);
-      return;
-    case 'clock.jumped':
-      return everyVip(turn, (vip) => withRenewalDue(vip, turn.now));
-    case 'shutdown':
-      if (turn.services.isDutyKnown) return;
-      for (const [address] of eachOfShards(turn.services.found)) suspectStray(turn, address);
-      return;
-    default:
-  }
-}
-
-/** The kernel said something of the address. */
-function lookAt(turn: Turn, address: string): void {
-  const entry = entryOf(turn, address);
-  if (entry?.vip !== undefined) drive(turn, address);
-  else if (entry !== undefined) decide(turn, address);
-  if (isAstray(turn, address)) suspectStray(turn, address);
-}
-
-/** What the kernel has now differs from what was known: due at once, and driven in portions. */
-function lookAtAll(turn: Turn): void {
-  const { now, services } = turn;
-  for (const [address] of eachOfShards(services.entries)) {
-    const entry = entryOf(turn, address);
-    if (entry?.vip === undefined || entry.dueAt <= now) continue;
-    const isGone = entry.ifindex !== undefined && turn.state.kernel?.links.has(entry.ifindex) !== true;
-    const isPresent = entry.ifindex !== undefined && isFoundAt(turn, address, entry.ifindex);
-    if (isGone || isPresent !== entry.vip.isPresent) putEntry(turn, address, { ...entry, dueAt: now });
-  }
-  for (const [address] of eachOfShards(services.found)) {
-    if (entryOf(turn, address)?.vip === undefined) decide(turn, address);
-    if (isAstray(turn, address)) suspectStray(turn, address);
-  }
-}
-
-/** Changes machines without driving them: they are due then, and driven in portions. */
-function everyVip(turn: Turn, change: (vip: VipState, ifindex: number | undefined) => VipState): void {
-  for (const [address] of eachOfShards(turn.services.entries)) {
-    const entry = entryOf(turn, address);
-    if (entry?.vip === undefined) continue;
-    const vip = change(entry.vip, entry.ifindex);
-    if (vip !== entry.vip) putEntry(turn, address, { ...entry, vip });
-  }
-}
-
-function hearFrame(turn: Turn, ifindex: number, frame: Uint8Array): void {
-  const { kernel } = turn.state;
-  const said = interpretFrame(frame);
-  if (kernel === undefined || !said.ok || said.value.kind !== 'uses' || isOwnMac(kernel, said.value.mac.text)) return;
-  const { mac, ip } = said.value;
-  const entry = entryOf(turn, ip.text);
-  if (entry === undefined) return;
-  if (entry.inquiry?.ifindex === ifindex) putEntry(turn, ip.text, heard(turn, ip.text, entry, mac));
-  else if (entry.vip !== undefined && entry.ifindex === ifindex) drive(turn, ip.text, [{ kind: 'rival', mac }]);
 }
 
 /** An address that a name of the control plane has come to mean is the control plane's. */
