@@ -22,14 +22,19 @@ import { change, entryOf, putEntry, siteOf, type Turn } from './turn.ts';
 
 /** A kernel's lifetimes end up to this late (native.md: about a second at most), and a majority takes its time. */
 const KERNEL_LATE_MS = 1500;
-/** How long who goes answers on for who comes. */
+/** How long who goes answers on for who comes, and longer where there are many, since who comes takes them in portions. */
 export const YIELD_MS = 1000;
+/** Beyond so many: some 3 ms for an IPv6 address of which an interface has thousands (bench:services), shared by those that come. */
+const YIELD_FEW = 64;
+const YIELD_EACH_MS = 2;
+/** A stop waits for it, and deletes them all afterwards: half of what a Pod is given (manifest/pod.ts). */
+const YIELD_MAX_MS = 5_000;
 
 /** Decides about one address; `duty` undefined: as it was, null: it is no longer in the duty. */
 export function decide(turn: Turn, address: string, duty?: AddressDuty | null): void {
   const known = entryOf(turn, address);
   if (known === undefined && (duty === undefined || duty === null)) return;
-  const before = known ?? (duty === undefined || duty === null ? undefined : freshEntry(duty));
+  const before = known ?? (duty === undefined || duty === null ? undefined : freshEntry(turn, duty));
   if (before === undefined) return;
   const isWanted = duty === undefined ? before.isWanted : duty !== null;
   const kept = keptDuty(before.duty, duty);
@@ -45,6 +50,7 @@ export function decide(turn: Turn, address: string, duty?: AddressDuty | null): 
     duty: kept,
     owner,
     ownerSince: owner === before.owner ? before.ownerSince : turn.now,
+    isOwnerFirst: before.isOwnerFirst && (before.owner === undefined || before.owner === owner),
     isMine,
     ...formerOwner(turn, before, owner),
   };
@@ -64,7 +70,7 @@ function isAtRest(turn: Turn, address: string, entry: ServiceEntry, site: Site |
   return !isMine && inShards(turn.services.found, address) === undefined;
 }
 
-function freshEntry(duty: AddressDuty): ServiceEntry {
+function freshEntry({ services }: Turn, duty: AddressDuty): ServiceEntry {
   return {
     duty,
     isWanted: true,
@@ -72,6 +78,9 @@ function freshEntry(duty: AddressDuty): ServiceEntry {
     ownerSince: NEVER,
     former: undefined,
     formerSince: NEVER,
+    // The first duty of all has what others have had for long.
+    isOwnerFirst: services.duties.size > 0,
+    isFormerFirst: false,
     isMine: false,
     vip: undefined,
     ifindex: undefined,
@@ -119,11 +128,13 @@ function mayAnswer(turn: Turn, address: string, duty: AddressDuty, site: Site | 
 
 function formerOwner(
   turn: Turn,
-  { owner, ownerSince, former, formerSince }: ServiceEntry,
+  before: ServiceEntry,
   next: string | undefined,
-): Pick<ServiceEntry, 'former' | 'formerSince'> {
+): Pick<ServiceEntry, 'former' | 'formerSince' | 'isFormerFirst'> {
+  const { owner, former, formerSince, isFormerFirst } = before;
   const isKept = owner === undefined || owner === turn.rules.node || owner === next;
-  return isKept ? { former, formerSince } : { former: owner, formerSince: ownerSince };
+  if (isKept) return { former, formerSince, isFormerFirst };
+  return { former: owner, formerSince: before.ownerSince, isFormerFirst: before.isOwnerFirst };
 }
 
 function follow(turn: Turn, address: string, entry: ServiceEntry, before: ServiceEntry): ServiceEntry {
@@ -131,6 +142,11 @@ function follow(turn: Turn, address: string, entry: ServiceEntry, before: Servic
   if (!entry.isMine && before.isMine) return lose(turn, address, entry);
   if (entry.isMine) return consentLate(turn, entry);
   return entry;
+}
+
+/** Of all addresses there are, which the other side knows as well: each is given up as soon as its next owner is heard. */
+export function yieldMs({ services }: Pick<Turn, 'services'>): number {
+  return Math.min(YIELD_MAX_MS, YIELD_MS + Math.max(0, services.entries.size - YIELD_FEW) * YIELD_EACH_MS);
 }
 
 function gain(turn: Turn, address: string, entry: ServiceEntry, before: ServiceEntry): ServiceEntry {
@@ -142,7 +158,7 @@ function gain(turn: Turn, address: string, entry: ServiceEntry, before: ServiceE
     ...entry,
     // Listened for from now on, driven when it is its turn.
     ifindex: entry.vip === undefined ? siteOf(turn, entry)?.ifindex : entry.ifindex,
-    consentUntil: hasConsent && decision.cause !== 'assigned' ? after(now, YIELD_MS) : undefined,
+    consentUntil: hasConsent && decision.cause !== 'assigned' ? after(now, yieldMs(turn)) : undefined,
     yieldUntil: undefined,
     dueAt: now,
     move: joinMove(turn, decision),
@@ -163,11 +179,12 @@ function gainOf(turn: Turn, address: string, { former }: ServiceEntry, before: S
 
 /**
  * The former owner is heard, and says that it goes: it answers on until it hears us. That is its to say once the kernel of
- * whoever had the address before has surely forgotten it.
+ * whoever had the address before, if anybody had, has surely forgotten it.
  */
-function isConsenting(turn: Turn, { former, formerSince }: ServiceEntry): boolean {
+function isConsenting(turn: Turn, { former, formerSince, isFormerFirst }: ServiceEntry): boolean {
   const { liveness, rules, state, now, vipRules } = turn;
-  if (now < after(formerSince, vipRules.lifetimeSeconds * 1000 + KERNEL_LATE_MS)) return false;
+  const isForgotten = isFormerFirst || now >= after(formerSince, vipRules.lifetimeSeconds * 1000 + KERNEL_LATE_MS);
+  if (!isForgotten) return false;
   if (former === undefined || liveness.lost.includes(former) || !liveness.draining.includes(former)) return false;
   const { view } = state.peers;
   return isHeard(viewRules(rules), view, former, now) || isOtherDraining(view, former, now);
@@ -179,7 +196,7 @@ function consentLate(turn: Turn, entry: ServiceEntry): ServiceEntry {
   const isWaiting = phase === 'probing' || phase === 'conflict';
   if (!isWaiting || entry.consentUntil !== undefined || !turn.services.isSpread) return entry;
   if (!isConsenting(turn, entry)) return entry;
-  return { ...entry, consentUntil: after(turn.now, YIELD_MS), vip: undefined, dueAt: turn.now };
+  return { ...entry, consentUntil: after(turn.now, yieldMs(turn)), vip: undefined, dueAt: turn.now };
 }
 
 function lose(turn: Turn, address: string, entry: ServiceEntry): ServiceEntry {
@@ -193,7 +210,7 @@ function lose(turn: Turn, address: string, entry: ServiceEntry): ServiceEntry {
   return {
     ...entry,
     consentUntil: undefined,
-    yieldUntil: isYielding && state.kernel !== undefined ? after(now, YIELD_MS) : undefined,
+    yieldUntil: isYielding && state.kernel !== undefined ? after(now, yieldMs(turn)) : undefined,
     dueAt: now,
     move: isAnything ? joinMove(turn, { kind: 'lost', cause, other }) : 0,
   };

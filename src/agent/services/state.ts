@@ -42,6 +42,9 @@ export interface ServiceEntry {
   /** When the owner, and the former one, became it, as this node saw it; NEVER before there was one. */
   readonly ownerSince: MonotonicMs;
   readonly formerSince: MonotonicMs;
+  /** Nobody had it before the owner, or the former one: it was given while this node looked on, and the wire asked then. */
+  readonly isOwnerFirst: boolean;
+  readonly isFormerFirst: boolean;
   /** This node is the owner and can answer for it. */
   readonly isMine: boolean;
   /** While this node has to do with the address: it holds or claims it, or its kernel still has it. */

@@ -51,6 +51,8 @@ export interface Timed {
 type LeaseEffect = Extract<Effect, { kind: 'lease.create' | 'lease.update' | 'lease.read' }>;
 
 export class NodeScript {
+  /** Of each tick in between; see AgentEvent. */
+  portion: number | undefined;
   state: AgentState;
   readonly rules: AgentRules;
   readonly kernel: SimKernel;
@@ -107,7 +109,7 @@ export class NodeScript {
     for (let ticks = 0; this.deadline <= at; ticks += 1) {
       expect(ticks, 'ticks before the next event').toBeLessThan(5000);
       this.#now = Math.max(this.#now, this.deadline);
-      this.#step({ kind: 'tick' });
+      this.#step({ kind: 'tick', ...(this.portion === undefined ? {} : { portion: this.portion }) });
     }
     this.#now = Math.max(at, this.#now);
     return this.log.slice(from);

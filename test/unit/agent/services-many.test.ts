@@ -126,6 +126,34 @@ describe('thousands of addresses', () => {
     expect(probes() - before).toBe(7 + PORTION);
   });
 
+  it('are taken over with consent however long it takes to drive them all', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, manyDuties(1500, ['b', 'a']));
+    node.go(60_000);
+    node.says.set('b', { isDraining: true });
+    node.beat('b');
+    node.portion = 1;
+    while (node.state.services.counts.held < 1500 && node.now < 64_000) node.go(node.now + 100);
+    expect(node.now - 60_000, 'more than is waited for a few').toBeGreaterThan(1_000);
+    expect(node.state.services.counts.held).toBe(1500);
+    expect(node.effects('frame.send').filter(({ purpose }) => purpose === 'probe')).toEqual([]);
+  });
+
+  it('are yielded for longer than a few, and no longer than a stop may take', () => {
+    const held = (count: number): number => {
+      const node = new ServiceScript().ready();
+      node.duty(600, manyDuties(count, ['a', 'b']));
+      node.go(10_000);
+      node.at(10_000, { kind: 'drain', isDraining: true, source: 'operator' });
+      while (node.state.services.counts.held > 0 && node.now < 20_000) node.go(node.now + 100);
+      return node.now - 10_000;
+    };
+    expect(held(10)).toBeLessThanOrEqual(1_100);
+    expect(held(500)).toBeGreaterThan(1_700);
+    expect(held(4_000)).toBeGreaterThan(4_000);
+    expect(held(4_000)).toBeLessThan(6_000);
+  });
+
   it('are announced four times each, and a few as often as the one of a control plane', () => {
     const announced = (count: number): number => {
       const node = new ServiceScript().ready();

@@ -207,6 +207,31 @@ describe('a draining node', () => {
     expect(node.phase(S4), "c's kernel answers still, and b never had it").toBe('conflict');
   });
 
+  it('is taken at its word soon after it was given the address, which nobody had before', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, [dutyOf(S6, ['b', 'a'])]);
+    node.duty(900, [dutyOf(S4, ['b', 'a']), dutyOf(S6, ['b', 'a'])]);
+    node.go(1200);
+    node.says.set('b', { isDraining: true });
+    node.beat('b');
+    expect(node.phase(S4)).toBe('holding');
+    expect(node.probes(S4)).toEqual([]);
+    expect(node.phase(S6), 'which somebody may have had before this process was there').not.toBe('holding');
+  });
+
+  it('that was given it by another node in between is not', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, [dutyOf(S6, ['b', 'a'])]);
+    node.duty(900, [dutyOf(S4, ['c', 'b', 'a']), dutyOf(S6, ['b', 'a'])]);
+    node.go(1000);
+    node.duty(1000, [dutyOf(S4, ['b', 'a']), dutyOf(S6, ['b', 'a'])]);
+    node.go(1200);
+    node.says.set('b', { isDraining: true });
+    node.beat('b');
+    expect(ownerOfAddress(node.state, S4)).toBe('a');
+    expect(node.phase(S4)).not.toBe('holding');
+  });
+
   it('that falls silent on its way out does not become the owner again, nor when it leaves the voter set', () => {
     const node = new ServiceScript().ready();
     node.duty(600, [dutyOf(S4, ['b', 'a'])]);
