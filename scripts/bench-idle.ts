@@ -19,6 +19,7 @@ import { Cluster } from '../test/lab/cluster.ts';
 import { isStartedOver, namespacePrivilege, startOverInUserNamespace } from '../test/lab/namespace.ts';
 import type { LabProcess } from '../test/lab/process.ts';
 import { EXEC_ARGV } from './build.ts';
+import { dropFromCache } from './page-cache.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const FOLDER = join(ROOT, 'docs', 'benchmarks');
@@ -291,11 +292,6 @@ class Bench {
   #copy(executable: string): string {
     return copyOf(executable, this.#folder);
   }
-}
-
-/** posix_fadvise(2) POSIX_FADV_DONTNEED, by way of dd (coreutils). */
-function dropFromCache(path: string): void {
-  spawnSync('dd', [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0']);
 }
 
 /** Processor time of all the process's threads so far: /proc/PID/task/TID/schedstat counts nanoseconds. */

@@ -13,6 +13,7 @@ import { Metallb, metallbPrograms, type MetallbPrograms } from '../test/lab/cont
 import type { LabNode } from '../test/lab/lab.ts';
 import type { LabProcess } from '../test/lab/process.ts';
 import { rangesOf } from './bench-services-pools.ts';
+import { dropFromCache } from './page-cache.ts';
 import { poolOf, type Program } from './bench-services-run.ts';
 
 /** Sooner than a kubelet's back-off would be: in favour of kube-vip. */
@@ -26,9 +27,16 @@ export function otherPrograms(): readonly (() => Program)[] {
   const kubeVip = process.env['KUBE_VIP_BIN'];
   const metallb = metallbPrograms();
   return [
-    ...(kubeVip === undefined || kubeVip === '' ? [] : [() => new KubeVip(kubeVip)]),
-    ...(metallb === undefined ? [] : [() => new MetallbInLab(metallb)]),
+    ...(kubeVip === undefined || kubeVip === '' ? [] : [() => new KubeVip(fromDisk(kubeVip))]),
+    ...(metallb === undefined
+      ? []
+      : [() => new MetallbInLab({ controller: fromDisk(metallb.controller), speaker: fromDisk(metallb.speaker) })]),
   ];
+}
+
+function fromDisk(path: string): string {
+  dropFromCache(path);
+  return path;
 }
 
 /** Requests that all API servers took, by verb and resource, less what they took a second before the program ran. */

@@ -25,6 +25,7 @@ import { otherPrograms } from './bench-services-others.ts';
 import { servicesDocument } from './bench-services-report.ts';
 import { run, type Program, type Row } from './bench-services-run.ts';
 import { buildExecutable, isArch } from './build.ts';
+import { dropFromCache } from './page-cache.ts';
 
 const FOLDER = join(import.meta.dirname, '..', 'docs', 'benchmarks');
 /** For an answer from every address: a minute, and as long again for each thousand. */
@@ -113,6 +114,7 @@ function numbers(text: string): readonly number[] {
 async function built(folder: string): Promise<string> {
   if (!isArch(process.arch)) throw new Error(`there is no Node for linux-${process.arch}`);
   const { path } = await buildExecutable({ arch: process.arch, output: join(folder, 'holdfast') });
+  dropFromCache(path);
   return path;
 }
 
