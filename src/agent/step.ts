@@ -49,6 +49,8 @@ export interface AgentStep {
 /** A resignation waits this long for the kernel to confirm withdrawals; a stop, this long in all for the Lease to be released. */
 export const WITHDRAW_PATIENCE_MS = 500;
 export const SHUTDOWN_DEADLINE_MS = 3000;
+/** Addresses of Services that a process leaves behind answer on, for minutes where there are thousands: within a Pod's ten seconds. */
+export const SERVICES_DEADLINE_MS = 8000;
 /** Who handed over lets go within this: its patience, and its kernel's word. */
 const PARTNER_MS = HANDOVER_PATIENCE_MS + WITHDRAW_PATIENCE_MS;
 
@@ -112,16 +114,16 @@ export function agentDeadline(rules: AgentRules, state: AgentState, now: Monoton
     departureDeadline(state, now),
     nameDeadline(state),
     servicesDeadline(rules, state, now),
-    stopDeadline(state, now),
+    stopDeadline(rules, state, now),
     vips,
   );
 }
 
-function stopDeadline(state: AgentState, now: MonotonicMs): MonotonicMs {
+function stopDeadline(rules: AgentRules, state: AgentState, now: MonotonicMs): MonotonicMs {
   let next = NEVER;
   [
     state.resigningSince === undefined ? NEVER : after(state.resigningSince, WITHDRAW_PATIENCE_MS),
-    state.stoppingSince === undefined ? NEVER : after(state.stoppingSince, SHUTDOWN_DEADLINE_MS),
+    endOfStop(rules, state),
     state.partner?.until ?? NEVER,
     state.leftoversAt ?? NEVER,
   ].forEach((moment) => {
@@ -277,8 +279,14 @@ function finishStop(rules: AgentRules, state: AgentState, now: MonotonicMs): Age
     state.election.pending === undefined &&
     isServicesGone(rules, state) &&
     [...state.vips.values()].every(isIdle);
-  if (!isDone && now < after(state.stoppingSince, SHUTDOWN_DEADLINE_MS)) return { state, effects: [] };
+  if (!isDone && now < endOfStop(rules, state)) return { state, effects: [] };
   return { state: { ...state, lifecycle: 'stopped' }, effects: [{ kind: 'exit', code: 0 }] };
+}
+
+/** When the process ends whatever is left to do. */
+function endOfStop(rules: AgentRules, state: AgentState): MonotonicMs {
+  if (state.stoppingSince === undefined) return NEVER;
+  return after(state.stoppingSince, isServicesGone(rules, state) ? SHUTDOWN_DEADLINE_MS : SERVICES_DEADLINE_MS);
 }
 
 function leaseEffects(outputs: readonly ElectionOutput[]): readonly Effect[] {

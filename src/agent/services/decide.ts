@@ -27,7 +27,6 @@ export const YIELD_MS = 1000;
 /** Beyond so many: some 3 ms for an IPv6 address of which an interface has thousands (bench:services), shared by those that come. */
 const YIELD_FEW = 64;
 const YIELD_EACH_MS = 2;
-/** A stop waits for it, and deletes them all afterwards: half of what a Pod is given (manifest/pod.ts). */
 const YIELD_MAX_MS = 5_000;
 
 /** Decides about one address; `duty` undefined: as it was, null: it is no longer in the duty. */
@@ -210,7 +209,11 @@ function lose(turn: Turn, address: string, entry: ServiceEntry): ServiceEntry {
   return {
     ...entry,
     consentUntil: undefined,
-    yieldUntil: isYielding && state.kernel !== undefined ? after(now, yieldMs(turn)) : undefined,
+    // A stop has to be over before the process is ended: what it leaves behind answers on for minutes.
+    yieldUntil:
+      isYielding && state.kernel !== undefined
+        ? after(now, state.lifecycle === 'running' ? yieldMs(turn) : YIELD_MS)
+        : undefined,
     dueAt: now,
     move: isAnything ? joinMove(turn, { kind: 'lost', cause, other }) : 0,
   };

@@ -1,5 +1,6 @@
 /** A node's share of thousands of Service addresses: what a turn costs, and that the loop has its breath. */
 
+import { SERVICES_DEADLINE_MS, SHUTDOWN_DEADLINE_MS } from '../../../src/agent/step.ts';
 import { describe, expect, it } from 'vitest';
 
 import { isFrameAwaited } from '../../../src/agent/services/read.ts';
@@ -152,6 +153,19 @@ describe('thousands of addresses', () => {
     expect(held(500)).toBeGreaterThan(1_700);
     expect(held(4_000)).toBeGreaterThan(4_000);
     expect(held(4_000)).toBeLessThan(6_000);
+  });
+
+  it('are all gone before a process that stops ends, however long that takes', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, manyDuties(2600, ['a', 'b']));
+    node.go(10_000);
+    expect(node.state.services.counts.held).toBe(2600);
+    node.at(10_000, { kind: 'shutdown' });
+    node.portion = 1;
+    while (node.state.lifecycle !== 'stopped' && node.now < 20_000) node.go(node.now + 100);
+    expect(node.now - 10_000).toBeGreaterThan(SHUTDOWN_DEADLINE_MS);
+    expect(node.now - 10_000).toBeLessThan(SERVICES_DEADLINE_MS);
+    expect(node.state.services.counts).toEqual({ own: 0, held: 0, involved: 0 });
   });
 
   it('are announced four times each, and a few as often as the one of a control plane', () => {
