@@ -17,8 +17,8 @@ Made by \`npm run bench:services\`: three nodes in network namespaces, ${machine
 Services are made by sixteen requests at a time, each with an endpoint on every node, and an address of each family named.
 A machine outside asks for each address (ARP, neighbour solicitation), at once when it is announced and otherwise in turn,
 until it is answered; times end with that answer. Then, when all that the creation set off is written, it is measured what
-is spent while nothing happens; executables were read from disk, as after a boot (see idle.md). Then the node that answers for most addresses loses its power. Three nodes, the API and
-whoever asks share the machine's processors.
+is spent while nothing happens; executables were read from disk, as after a boot (see idle.md). Then the node that answers
+for most addresses loses its power. Three nodes, the API and whoever asks share the machine's processors.
 
 Goals: all answered 3 s after the last of 1,000 was made; a lost node's share of 1,000 answered again within 1 s (p99);
 with 5,000 no node above 150 MiB, and no standstill above 50 ms; no more requests with more Services.

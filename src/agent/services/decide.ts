@@ -3,7 +3,7 @@
  * is done here; what is decided is noted on the entry, which is due then (drive.ts).
  *
  *   becomes ours      its former owner goes and says so → consent: claim at once; else the wire is asked first
- *   is ours no more   we go ourselves → answer on until the next is heard (YIELD_MS at most); else drop
+ *   is ours no more   we go ourselves → answer on until the next is heard (yieldMs at most); else drop
  */
 
 import { NEVER, after } from '../../base/time.ts';
@@ -143,8 +143,12 @@ function follow(turn: Turn, address: string, entry: ServiceEntry, before: Servic
   return entry;
 }
 
-/** Of all addresses there are, which the other side knows as well: each is given up as soon as its next owner is heard. */
-export function yieldMs({ services }: Pick<Turn, 'services'>): number {
+/**
+ * By the number of all addresses, which the other side knows as well; each is given up as soon as its next owner is heard. A
+ * stop has to be over before the process is ended: what it leaves behind answers on for minutes.
+ */
+function yieldMs({ services, state }: Turn): number {
+  if (state.lifecycle !== 'running') return YIELD_MS;
   return Math.min(YIELD_MAX_MS, YIELD_MS + Math.max(0, services.entries.size - YIELD_FEW) * YIELD_EACH_MS);
 }
 
@@ -209,11 +213,7 @@ function lose(turn: Turn, address: string, entry: ServiceEntry): ServiceEntry {
   return {
     ...entry,
     consentUntil: undefined,
-    // A stop has to be over before the process is ended: what it leaves behind answers on for minutes.
-    yieldUntil:
-      isYielding && state.kernel !== undefined
-        ? after(now, state.lifecycle === 'running' ? yieldMs(turn) : YIELD_MS)
-        : undefined,
+    yieldUntil: isYielding && state.kernel !== undefined ? after(now, yieldMs(turn)) : undefined,
     dueAt: now,
     move: isAnything ? joinMove(turn, { kind: 'lost', cause, other }) : 0,
   };

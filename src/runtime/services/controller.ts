@@ -10,10 +10,10 @@
  * Of what is written, each Service is looked at only when something about it is new.
  */
 
-import { indexInSteps } from '../../base/steps.ts';
 import { assess } from '../../agent/assessment.ts';
 import type { AgentEvent } from '../../agent/event.ts';
 import type { AgentRules, AgentState } from '../../agent/state.ts';
+import { indexInSteps } from '../../base/steps.ts';
 import { monotonic } from '../../base/time.ts';
 import type { Ip } from '../../base/ip.ts';
 import type { Config, ServicesConfig } from '../../config/config.ts';

@@ -224,7 +224,7 @@ function releaseOf(
   return isLeading && mayHaveBeenOurs ? releasePatch(service) : undefined;
 }
 
-/** Each plan makes allocations and ownerships anew: what they say decides, not which objects they are. */
+/** What allocations and ownerships say decides, and not which objects they are: most are the former plan's, not all. */
 function isSame(a: Seen, b: Seen): boolean {
   return (
     a.service === b.service &&
