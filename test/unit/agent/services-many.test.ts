@@ -155,6 +155,17 @@ describe('thousands of addresses', () => {
     expect(held(4_000)).toBeLessThan(6_000);
   });
 
+  it('are not waited for longer than a few by who stops: it may be killed with all of them in its kernel', () => {
+    const node = new ServiceScript().ready();
+    node.duty(600, manyDuties(4_000, ['a', 'b']));
+    node.go(10_000);
+    node.at(10_000, { kind: 'shutdown' });
+    node.go(10_900);
+    expect(node.state.services.counts.held).toBe(4_000);
+    while (node.state.lifecycle !== 'stopped' && node.now < 20_000) node.go(node.now + 100);
+    expect(node.now - 10_000).toBeLessThan(1_500);
+  });
+
   it('are all gone before a process that stops ends, however long that takes', () => {
     const node = new ServiceScript().ready();
     node.duty(600, manyDuties(2600, ['a', 'b']));
