@@ -77,6 +77,11 @@ export function isSameIp(a: Ip, b: Ip): boolean {
   return a.text === b.text;
 }
 
+/** In the same order. */
+export function isSameIps(a: readonly Ip[], b: readonly Ip[]): boolean {
+  return a.length === b.length && a.every((ip, index) => ip.text === b[index]?.text);
+}
+
 export function isSamePrefix(a: Prefix, b: Prefix): boolean {
   return a.length === b.length && a.ip.text === b.ip.text;
 }

@@ -12,6 +12,7 @@
  * A node that is no member any more keeps its last verdict for REMEMBER_MS: by then the duty says what it is.
  */
 
+import { isSameValues } from '../../base/lists.ts';
 import { after, NEVER, type MonotonicMs } from '../../base/time.ts';
 import { ISOLATION_PATIENCE_MS } from '../../leader/tenure.ts';
 import { countMissingOther, isOtherLost, voterMajorityLostAt } from '../../leader/others.ts';
@@ -191,13 +192,9 @@ function isSameLiveness(a: Liveness, b: Liveness): boolean {
   return (
     a.hasStanding === b.hasStanding &&
     a.leader === b.leader &&
-    isSameList(a.lost, b.lost) &&
-    isSameList(a.draining, b.draining)
+    isSameValues(a.lost, b.lost) &&
+    isSameValues(a.draining, b.draining)
   );
-}
-
-function isSameList(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((name, index) => name === b[index]);
 }
 
 /** When time alone may change something that no deadline of the election or of the view stands for. */

@@ -4,7 +4,7 @@
  * make a thousand filters.
  */
 
-import type { Ip } from '../../base/ip.ts';
+import { isSameIps, type Ip } from '../../base/ip.ts';
 import { after, NEVER, type MonotonicMs } from '../../base/time.ts';
 import { eachOfDraft } from './shards.ts';
 import type { ServicesState } from './state.ts';
@@ -38,13 +38,9 @@ function watchedNow(turn: Turn, before: ServicesState['watched']): ServicesState
   let isSame = lists.size === before.size;
   lists.forEach((list, ifindex) => {
     const known = before.get(ifindex);
-    const isKept = known !== undefined && isSameList(known, list);
+    const isKept = known !== undefined && isSameIps(known, list);
     isSame &&= isKept;
     watched.set(ifindex, isKept ? known : list);
   });
   return isSame ? before : watched;
-}
-
-function isSameList(a: readonly Ip[], b: readonly Ip[]): boolean {
-  return a.length === b.length && a.every((ip, index) => ip.text === b[index]?.text);
 }

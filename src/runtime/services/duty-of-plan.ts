@@ -5,6 +5,7 @@
  */
 
 import { familyBits, type Ip, type Prefix } from '../../base/ip.ts';
+import { isSameValues } from '../../base/lists.ts';
 import { eachInSteps, finish, type Steps } from '../../base/steps.ts';
 import { compareIps } from '../../services/address-range.ts';
 import { chooseInterface, nodeNetwork, type NodeNetwork } from '../../services/answering-interface.ts';
@@ -53,8 +54,7 @@ export class DutyMaker {
       before !== undefined &&
       before.isSpread === isSpread &&
       before.fellows === fellows &&
-      before.addresses.length === addresses.length &&
-      before.addresses.every((each, index) => each === addresses[index]);
+      isSameValues(before.addresses, addresses);
     if (isSame) return before;
     this.duty = { addresses, isSpread, fellows };
     return this.duty;
@@ -93,7 +93,7 @@ export class DutyMaker {
       before !== undefined &&
       before.isTentative === isTentative &&
       before.interfaceName === interfaceName &&
-      isSameList(before.order, order);
+      isSameValues(before.order, order);
     if (isSame) return before;
     const prefix: Prefix = { ip: address, length: familyBits(address.family) };
     const duty = { prefix, order, interfaceName, isTentative };
@@ -110,7 +110,3 @@ export class DutyMaker {
 
 /** Orders that are remembered; with more they are forgotten and made anew. */
 const ORDERS_MAX = 1_000;
-
-function isSameList(a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((each, index) => each === b[index]));
-}

@@ -7,7 +7,7 @@
  *                  └──answered──▶ in quarantine for QUARANTINE_MS, and chosen anew
  */
 
-import { isSameIp, type Ip } from '../../base/ip.ts';
+import { isSameIps, type Ip } from '../../base/ip.ts';
 import { eachInSteps, finish, type Steps } from '../../base/steps.ts';
 import type { InquiryAnswer } from '../../agent/services/state.ts';
 import type { Allocation, Quarantine, ServiceObject } from '../../services/model.ts';
@@ -58,7 +58,7 @@ export class Giving {
       const pin = this.#pins.get(service.key);
       if (pin === undefined) return service;
       seen.add(service.key);
-      if (pin.uid !== service.uid || isSameList(service.ingress, pin.allocation.addresses)) {
+      if (pin.uid !== service.uid || isSameIps(service.ingress, pin.allocation.addresses)) {
         this.#pins.delete(service.key);
         return service;
       }
@@ -94,7 +94,7 @@ export class Giving {
     let asked = 0;
     yield* eachInSteps(allocations, (allocation) => {
       const service = byKey.get(allocation.service.key);
-      if (service === undefined || isSameList(service.ingress, allocation.addresses) || pins !== this.#pins) return;
+      if (service === undefined || isSameIps(service.ingress, allocation.addresses) || pins !== this.#pins) return;
       const pin = this.#pin(service, allocation);
       const unconfirmed = allocation.addresses.filter(({ text }) => !confirmed.has(text));
       const asking = unconfirmed.filter(({ text }) => {
@@ -163,7 +163,7 @@ export class Giving {
 
   #pin(service: ServiceObject, allocation: Allocation): Pin {
     const before = this.#pins.get(service.key);
-    if (before !== undefined && isSameList(before.allocation.addresses, allocation.addresses)) return before;
+    if (before !== undefined && isSameIps(before.allocation.addresses, allocation.addresses)) return before;
     const pin = { uid: service.uid, allocation };
     this.#pins.set(service.key, pin);
     this.#last = undefined;
@@ -177,8 +177,4 @@ export class Giving {
     this.#overlaid.set(service, { pin, service: overlaid });
     return overlaid;
   }
-}
-
-export function isSameList(a: readonly Ip[], b: readonly Ip[]): boolean {
-  return a.length === b.length && a.every((ip, index) => b[index] !== undefined && isSameIp(ip, b[index]));
 }

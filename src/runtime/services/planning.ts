@@ -6,6 +6,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { familyBits, type Ip, type Prefix } from '../../base/ip.ts';
+import { isSameValues } from '../../base/lists.ts';
 import type { Steps } from '../../base/steps.ts';
 import type { ServicesConfig } from '../../config/config.ts';
 import type { Assignment } from '../../services/assignment.ts';
@@ -89,7 +90,7 @@ export class Planning {
 
   #reserve({ booked, vips, published, nodes }: PlanningInput): void {
     const from = [booked.services, booked.nodes, booked.pools, vips, nodes, published];
-    if (isSameParts(from, this.#from)) return;
+    if (isSameValues(from, this.#from)) return;
     this.#from = from;
     const subnets = new Map<string, Prefix>();
     for (const facts of published.values()) {
@@ -109,7 +110,7 @@ export class Planning {
     });
     if (!isDeepStrictEqual(reservations, this.#reservations)) this.#reservations = reservations;
     const concerned = [booked.pools, this.#reservations];
-    if (isSameParts(concerned, this.#problemsOf)) return;
+    if (isSameValues(concerned, this.#problemsOf)) return;
     this.#problemsOf = concerned;
     this.problems = reservationProblems(booked.pools, this.#reservations);
   }
@@ -137,8 +138,4 @@ function withInterfaces(node: NodeObject, published: PublishedFacts | undefined)
 
 function hostPrefix(ip: Ip): Prefix {
   return { ip, length: familyBits(ip.family) };
-}
-
-function isSameParts(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((part, index) => part === b[index]);
 }

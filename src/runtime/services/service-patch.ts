@@ -4,6 +4,7 @@
  * nobody answers, that is the leader's to say. Nothing new means no patch. Pure.
  */
 
+import { isSameIps } from '../../base/ip.ts';
 import type { StatusPatch } from '../../kube/service-status.ts';
 import { METALLB_POOL_ANNOTATION, POOL_ANNOTATION, VIP_HOST_ANNOTATION } from '../../services/annotations.ts';
 import type { Allocation, Condition, Pool, ServiceObject } from '../../services/model.ts';
@@ -18,7 +19,6 @@ import {
   type ServiceDecision,
   type WantedCondition,
 } from '../../services/status.ts';
-import { isSameList } from './giving.ts';
 
 const OUR_ANNOTATIONS = [POOL_ANNOTATION, METALLB_POOL_ANNOTATION, VIP_HOST_ANNOTATION];
 
@@ -60,7 +60,7 @@ export function servicePatch(options: PatchOptions): StatusPatch | undefined {
     wanted.push(conflictCondition(first.address.text, options.stranger));
   }
   const isGiving = isLeading && isGiven && allocation !== undefined;
-  const ingress = isGiving && !isSameList(service.ingress, allocation.addresses) ? allocation.addresses : undefined;
+  const ingress = isGiving && !isSameIps(service.ingress, allocation.addresses) ? allocation.addresses : undefined;
   const merged = withWanted(service.conditions, wanted, now);
   return patchOf(service, {
     ingress: ingress?.map(({ text }) => text),
@@ -111,7 +111,7 @@ function conflictCondition(address: string, mac: string): WantedCondition {
 function allConditions({ decision, poolOf, origin }: PatchOptions): readonly WantedCondition[] {
   const { allocation } = decision;
   const isOrigin =
-    origin !== undefined && allocation !== undefined && isSameList(origin.addresses, allocation.addresses);
+    origin !== undefined && allocation !== undefined && isSameIps(origin.addresses, allocation.addresses);
   const told = isOrigin ? { ...allocation, from: origin.from } : allocation;
   return wantedConditions({ ...decision, allocation: told }, poolOf);
 }

@@ -4,6 +4,7 @@
  * it again until the Service changes or the writer gives up on it.
  */
 
+import { isSameIps } from '../../base/ip.ts';
 import type { StatusPatch } from '../../kube/service-status.ts';
 import type { StatusWriter, WriteEnd } from '../../kube/status-writer.ts';
 import type { Allocation, Ownership, PendingService, Pool, Reason, ServiceObject } from '../../services/model.ts';
@@ -12,7 +13,6 @@ import type { ServicesView } from './view.ts';
 import { indexInSteps } from '../../base/steps.ts';
 import type { Breath } from '../../kube/breath.ts';
 import { Contention } from './contention.ts';
-import { isSameList } from './giving.ts';
 import { patchText, releasePatch, servicePatch } from './service-patch.ts';
 import type { Teller } from './teller.ts';
 
@@ -207,7 +207,7 @@ export class Writing {
 function withOrigin(decision: ServiceDecision, origin: Allocation | undefined): ServiceDecision {
   const { allocation } = decision;
   if (allocation === undefined || origin === undefined) return decision;
-  if (!isSameList(origin.addresses, allocation.addresses)) return decision;
+  if (!isSameIps(origin.addresses, allocation.addresses)) return decision;
   return { ...decision, allocation: { ...allocation, from: origin.from } };
 }
 
@@ -245,7 +245,7 @@ function isSameAllocation(a: Allocation | undefined, b: Allocation | undefined):
   return (
     a.pool === b.pool &&
     a.from === b.from &&
-    isSameList(a.addresses, b.addresses) &&
+    isSameIps(a.addresses, b.addresses) &&
     isSameReasons(a.shortcomings, b.shortcomings)
   );
 }

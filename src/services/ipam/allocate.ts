@@ -11,6 +11,7 @@
  * has nothing is told why: one reason a pool, in the order of pools, with the rule and the holder (refusal.ts).
  */
 
+import { isSameIps } from '../../base/ip.ts';
 import { exactList } from '../../base/lists.ts';
 import { ERRORS, fillRemedy } from '../../base/errors.ts';
 import { eachInSteps, finish, type Steps } from '../../base/steps.ts';
@@ -78,8 +79,7 @@ function isSameAllocation(a: Allocation, b: Allocation): boolean {
     a.from === b.from &&
     a.shortcomings.length === 0 &&
     b.shortcomings.length === 0 &&
-    a.addresses.length === b.addresses.length &&
-    a.addresses.every((ip, index) => ip.text === b.addresses[index]?.text)
+    isSameIps(a.addresses, b.addresses)
   );
 }
 
